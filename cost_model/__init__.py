@@ -1,0 +1,1 @@
+"""Predicts how fast a candidate will be. Empty in this version: see ARCHITECTURE.md for what it will hold."""

@@ -1,0 +1,90 @@
+"""What each example kernel computes, said in numpy and independent of everything else here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Arguments = Mapping[str, Any]
+
+
+def _softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _layer_norm(a: Arguments) -> Array:
+    x = a["x"].reshape(a["rows"], a["cols"])
+    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5) * a["gamma"] + a["beta"]
+
+
+def _rms_norm(a: Arguments) -> Array:
+    x = a["x"].reshape(-1, a["cols"])
+    return x / np.sqrt((x * x).mean(1, keepdims=True) + a["eps"]) * a["weight"]
+
+
+def _conv2d(a: Arguments) -> Array:
+    x, w = a["x"].reshape(2, a["C"], a["H"], a["W"]), a["w"].reshape(a["O"], a["C"], a["R"], a["R"])
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (a["R"], a["R"]), axis=(2, 3))
+    return np.einsum("nchwrs,ocrs->nohw", windows, w)
+
+
+def _depthwise(a: Arguments) -> Array:
+    x, w = a["x"].reshape(a["H"], a["W"], a["C"]), a["w"].reshape(a["R"], a["R"], a["C"])
+    return np.einsum("hwcrs,rsc->hwc", np.lib.stride_tricks.sliding_window_view(x, (a["R"], a["R"]), axis=(0, 1)), w)
+
+
+def _max_pool(a: Arguments) -> Array:
+    x = a["x"].reshape(-1, a["C"], a["H"], a["W"])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (a["R"], a["R"]), axis=(2, 3))[:, :, :: a["stride"], :: a["stride"]]
+    return windows.max(axis=(4, 5))
+
+
+def _complex(a: Arguments) -> Array:
+    x, y = (a[n].reshape(-1, 2) for n in "ab")
+    z = (x[:, 0] + 1j * x[:, 1]) * (y[:, 0] + 1j * y[:, 1])
+    return np.stack([z.real, z.imag], axis=1)
+
+
+def _int8(a: Arguments) -> Array:
+    x, y = a["A"].view(np.int8).reshape(-1, 4 * a["K4"]), a["B"].view(np.int8).reshape(-1, 4 * a["K4"])
+    return x.astype(np.int32) @ y.astype(np.int32).T
+
+
+REFERENCES: dict[str, Callable[[Arguments], Array]] = {
+    "relu": lambda a: np.maximum(a["x"], 0),
+    "add_float4": lambda a: a["a"] + a["b"],
+    "axpy_grid_stride": lambda a: a["a"] * a["x"] + a["y"],
+    "gelu_device_function": lambda a: 0.5 * a["x"] * (1 + np.tanh(0.7978845608028654 * (a["x"] + 0.044715 * a["x"] ** 3))),
+    "silu_half2": lambda a: a["x"] / (1 + np.exp(-a["x"])),
+    "bias_broadcast": lambda a: a["x"].reshape(a["rows"], a["cols"]) + a["bias"],
+    "transpose_tiled": lambda a: a["in"].reshape(a["height"], a["width"]).T,
+    "row_sum_tree": lambda a: a["x"].reshape(-1, a["cols"]).sum(1),
+    "row_max_shuffle": lambda a: a["x"].reshape(a["rows"], a["cols"]).max(1),
+    "row_mean_two_level": lambda a: a["x"].reshape(-1, a["cols"]).mean(1),
+    "softmax_shared": lambda a: _softmax(a["x"].reshape(a["rows"], a["cols"])),
+    "softmax_warp": lambda a: _softmax(a["x"].reshape(-1, 256)),
+    "layer_norm": _layer_norm,
+    "rms_norm_block": _rms_norm,
+    "gemm_naive": lambda a: (
+        a["alpha"] * a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]) + a["beta"] * a["C"].reshape(a["M"], a["N"])
+    ),
+    "gemm_tiled": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "gemm_wmma": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "gemm_register_tile": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "gemv_warp": lambda a: a["A"].reshape(a["rows"], a["cols"]) @ a["x"],
+    "batched_gemm": lambda a: a["A"].reshape(-1, a["M"], a["K"]) @ a["B"].reshape(-1, a["N"], a["K"]).transpose(0, 2, 1),
+    "conv2d_padded": _conv2d,
+    "depthwise_conv": _depthwise,
+    "max_pool": _max_pool,
+    "avg_pool_template": lambda a: a["x"].reshape(4, 2, 6, 2, 32).mean(axis=(1, 3)),
+    "gemm_int8_dp4a": _int8,
+    "dot_atomic": lambda a: a["out"] + (a["x"] * a["y"]).sum(),
+    "complex_multiply": _complex,
+    "newton_sqrt": lambda a: np.sqrt(np.abs(a["x"])),
+}

@@ -1,0 +1,220 @@
+"""Where C++ values live in the SPMD program: scalars, buffers, pointer variables, structs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lift import expr as E
+from lift import ir
+from lift.clang_door import CK, TK, Cursor, Type, dtype_of, span_of
+from lift.expr import Expr
+from lift.layout import canonical, element_type, fields, is_array, is_pointer, is_record, layout
+from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, RecordVar, ScalarVar, Value
+from tvm_xpiler.core.errors import LiftError
+from tvm_xpiler.core.kernels import DTYPE_BYTES
+from tvm_xpiler.core.source import SourceFile
+
+
+@dataclass
+class Frame:
+    """One inlined function: where its names live, where its result goes."""
+
+    places: dict[int, Place] = field(default_factory=dict)
+    this: Place | None = None
+    result: Place | None = None
+    returned: str | None = None  # a flag, where a return leaves a loop
+    function: int = 0
+
+
+class PlaceConverter:
+    """Names, declarations, and reading and writing of places, inside the function that is being inlined (``self.frame``)."""
+
+    def __init__(self, source: SourceFile, block: tuple[int, int, int], grid: tuple[int, int, int]) -> None:
+        self.source = source
+        self.block, self.grid = block, grid
+        self.buffers: dict[str, ir.Buffer] = {}
+        self.locals: dict[str, str] = {}
+        self.out: list[ir.Stmt] = []
+        self.frame = Frame()
+        self.stack: list[int] = []
+        self.globals: dict[int, Place] = {}
+        self.at = 0
+        self.assumed: dict[str, None] = {}
+        self.inline: Callable[[Cursor, list[Value], Place | None, Type], Value | None]
+
+    # ---- names ----
+    def refuse(self, cursor: Cursor, message: str, code: str = "XP106", hint: str | None = None) -> LiftError:
+        span = span_of(self.source, cursor)
+        return LiftError(code, message, span, hint)
+
+    def fresh(self, name: str, dtype: str) -> ScalarVar:
+        """Declare a scalar local under a name that is free."""
+        unique = self.unique(name)
+        self.locals[unique] = dtype
+        return ScalarVar(unique, dtype)
+
+    def unique(self, name: str) -> str:
+        base, count = name or "t", 1
+        while name in self.locals or name in self.buffers or not name:
+            name, count = f"{base}_{count}", count + 1
+        return name
+
+    def memory(self, name: str, ctype: Type, scope: ir.Scope, cursor: Cursor) -> Place:
+        """Declare a buffer (or, for a mixed struct, a place for each field)."""
+        found = layout(ctype)
+        if found is None:
+            raise self.refuse(cursor, f"a variable of type '{ctype.spelling}' cannot be modelled")
+        if found.dtype is None and found.leaves:
+            if scope != "local" or is_array(ctype):
+                raise self.refuse(cursor, f"'{ctype.spelling}' mixes element types; only a local struct may")
+            return RecordVar({f.spelling: self.declare(f"{name}_{f.spelling}", f.type, f) for f in fields(ctype)}, ctype)
+        unique = self.unique(name)
+        self.buffers[unique] = ir.Buffer(unique, found.dtype or "int8", scope, max(found.size, 1))
+        return Memory(unique, E.const(0), ctype)
+
+    def declare(self, name: str, ctype: Type, cursor: Cursor) -> Place:
+        """Declare a local variable of any type."""
+        dtype = dtype_of(canonical(ctype))
+        if dtype is not None:
+            return self.fresh(name, dtype)
+        if is_pointer(ctype):
+            return PointerVar(name, element_type(ctype))
+        return self.memory(name, ctype, "local", cursor)
+
+    # ---- reading and writing places ----
+    def read(self, place: Place, cursor: Cursor) -> Value:
+        match place:
+            case ScalarVar(name, dtype):
+                return ir.local(name, dtype)
+            case PointerVar():
+                if place.buffer is None or place.scalar is None:
+                    raise self.refuse(cursor, f"pointer '{place.name}' is read before it points anywhere")
+                return Pointer(place.buffer, ir.local(place.scalar.name, "int32"), place.pointee)
+            case RecordVar(parts, ctype):
+                leaves: list[Expr] = []
+                pointers: dict[str, Pointer | AddressOf] = {}
+                for name, part in parts.items():
+                    value = self.read(part, cursor)
+                    if isinstance(value, (Pointer, AddressOf)):
+                        pointers[name] = value
+                    else:
+                        leaves += value.leaves if isinstance(value, Aggregate) else (value,)
+                return Aggregate(tuple(leaves), ctype, pointers)
+            case Memory(buffer, index, ctype):
+                if is_array(ctype):
+                    return Pointer(buffer, index, element_type(ctype))
+                scalar = dtype_of(canonical(ctype))
+                if scalar is not None:
+                    return self.read_scalar(buffer, index, scalar, cursor)
+                if is_record(ctype):
+                    found = layout(ctype)
+                    if found is None or found.dtype is None:
+                        raise self.refuse(cursor, f"a struct '{ctype.spelling}' with several element types cannot lie in a buffer")
+                    if found.dtype != self.buffers[buffer].dtype:
+                        raise self.refuse(cursor, f"'{buffer}' holds {self.buffers[buffer].dtype}, not {found.dtype}")
+                    return Aggregate(tuple(ir.elem(buffer, E.add(index, E.const(i)), found.dtype) for i in range(found.size)), ctype)
+        raise self.refuse(cursor, "this kind of value is not modelled")
+
+    def read_scalar(self, buffer: str, index: Expr, dtype: str, cursor: Cursor) -> Expr:
+        held = self.buffers[buffer].dtype
+        if held == dtype:
+            return ir.elem(buffer, index, dtype)
+        size, unit = DTYPE_BYTES[dtype], DTYPE_BYTES[held]
+        if size == unit:
+            value = ir.elem(buffer, index, held)
+            return E.cast(value, dtype) if held in E.INT_DTYPES and dtype in E.INT_DTYPES else E.node("call", (value,), "bitcast", dtype)
+        if unit == 1 and dtype in E.INT_DTYPES:
+            parts = tuple(ir.elem(buffer, E.add(index, E.const(i)), held) for i in range(size))
+            return E.node("pack", parts, dtype=dtype)
+        raise self.refuse(cursor, f"'{buffer}' holds {held} and is read as {dtype}")
+
+    def write(self, place: Place, value: Value, cursor: Cursor) -> None:
+        match place, value:
+            case ScalarVar(name, dtype), Expr():
+                self.out.append(ir.Assign(name, self.convert(value, dtype), self.at))
+            case PointerVar(), Pointer(buffer, index, _):
+                if place.buffer not in (None, buffer):
+                    raise self.refuse(cursor, f"pointer '{place.name}' moves from buffer '{place.buffer}' to '{buffer}'")
+                place.buffer = buffer
+                place.scalar = place.scalar or self.fresh(place.name, "int32")
+                self.out.append(ir.Assign(place.scalar.name, index, self.at))
+            case RecordVar(parts, _), Aggregate(leaves, _, pointers):
+                position = 0
+                for name, part in parts.items():
+                    if name in pointers:
+                        self.write(part, pointers[name], cursor)
+                        continue
+                    count = 1 if isinstance(part, ScalarVar) else self.leaf_count(part)
+                    piece = leaves[position : position + count]
+                    self.write(
+                        part,
+                        piece[0]
+                        if isinstance(part, ScalarVar)
+                        else Aggregate(piece, part.ctype if not isinstance(part, (ScalarVar, PointerVar)) else part.pointee),
+                        cursor,
+                    )
+                    position += count
+            case Memory(buffer, index, _), Aggregate(leaves, _, _):
+                for i, leaf in enumerate(self.settle(leaves)):
+                    self.out.append(ir.Write(buffer, E.add(index, E.const(i)), self.convert(leaf, self.buffers[buffer].dtype), self.at))
+            case Memory(buffer, index, ctype), Expr():
+                self.write_scalar(buffer, index, self.convert(value, dtype_of(canonical(ctype)) or value.dtype), cursor)
+            case _:
+                raise self.refuse(cursor, "this assignment is not modelled")
+
+    def settle(self, leaves: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """Read all leaves before the first is written, since source and target may overlap."""
+        if len(leaves) == 1 or not any(
+            node.op == "elem" and self.buffers[str(node.attr)].scope == "local" for leaf in leaves for node in E.walk(leaf)
+        ):
+            return leaves
+        result = []
+        for leaf in leaves:
+            kept = self.fresh("leaf", leaf.dtype)
+            self.out.append(ir.Assign(kept.name, leaf, self.at))
+            result.append(ir.local(kept.name, leaf.dtype))
+        return tuple(result)
+
+    def leaf_count(self, place: Place) -> int:
+        if isinstance(place, (Memory, RecordVar)):
+            found = layout(place.ctype)
+            return found.size if found else 0
+        return 1
+
+    def write_scalar(self, buffer: str, index: Expr, value: Expr, cursor: Cursor) -> None:
+        held = self.buffers[buffer].dtype
+        if held != value.dtype and not (
+            held in E.INT_DTYPES and value.dtype in E.INT_DTYPES and DTYPE_BYTES[held] == DTYPE_BYTES[value.dtype]
+        ):
+            size, unit = DTYPE_BYTES[value.dtype], DTYPE_BYTES[held]
+            if size == unit:
+                value = E.node("call", (value,), "bitcast", held)
+            elif unit == 1 and value.dtype in E.INT_DTYPES and size > 1:
+                for i in range(size):
+                    self.out.append(
+                        ir.Write(
+                            buffer,
+                            E.add(index, E.const(i)),
+                            E.cast(E.shift_right(value, E.const(8 * i)), held),
+                            self.at,
+                        )
+                    )
+                return
+            elif not (value.is_int and held in E.INT_DTYPES):
+                raise self.refuse(cursor, f"'{buffer}' holds {held} and is written as {value.dtype}")
+        self.out.append(ir.Write(buffer, index, value, self.at))
+
+    def convert(self, value: Expr, dtype: str) -> Expr:
+        return E.cast(value, dtype)
+
+    @staticmethod
+    def initializer(cursor: Cursor) -> Cursor | None:
+        found = [c for c in cursor.get_children() if c.kind.is_expression() or c.kind == CK.INIT_LIST_EXPR]
+        if not found:
+            return None
+        last = found[-1]
+        ctype = canonical(cursor.type)
+        if ctype.kind == TK.CONSTANTARRAY and last.kind != CK.INIT_LIST_EXPR and last.kind != CK.CALL_EXPR:
+            return None  # the expression is an extent
+        return last

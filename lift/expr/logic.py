@@ -1,0 +1,160 @@
+"""Conditions: comparisons with zero, connectives that drop what is implied."""
+
+from __future__ import annotations
+
+from math import gcd, isinf
+
+from lift.expr.integers import add, bounds, from_linear, linear, scale, sub
+from lift.expr.nodes import FALSE, TRUE, Expr, _memo, const, int_value, node
+
+
+def le0(e: Expr) -> Expr:
+    """Return ``e <= 0`` for an integer."""
+    low, high = bounds(e)
+    if high <= 0:
+        return TRUE
+    if low > 0:
+        return FALSE
+    terms, constant = linear(e)
+    step = 0
+    for k in terms.values():
+        step = gcd(step, k)
+    if step > 1:  # tighten: sum(k/g * a) <= floor(-c / g)
+        e = from_linear({a: k // step for a, k in terms.items()}, -((-constant) // step))
+    if e.op == "lin" and len(e.args) == 1 and e.args[0].op == "floordiv":  # x // c <= n  <=>  x <= n c + c - 1
+        terms, constant = linear(e)
+        ((atom, k),) = terms.items()
+        c = int_value(atom.args[1])
+        assert c is not None
+        if k == 1:
+            return le0(add(atom.args[0], const(constant * c - c + 1)))
+        if k == -1:
+            return le0(add(const(constant * c), atom.args[0], -1))
+    return node("le0", (e,), dtype="bool")
+
+
+def eq0(e: Expr) -> Expr:
+    """Return ``e == 0`` for an integer."""
+    low, high = bounds(e)
+    if low > 0 or high < 0:
+        return FALSE
+    if low == high == 0:
+        return TRUE
+    terms, constant = linear(e)
+    step = 0
+    for k in terms.values():
+        step = gcd(step, k)
+    if step > 1:
+        if constant % step:
+            return FALSE
+        e = from_linear({a: k // step for a, k in terms.items()}, constant // step)
+    terms, constant = linear(e)
+    if terms and next(iter(terms.values())) < 0:
+        e = scale(e, -1)
+    return node("eq0", (e,), dtype="bool")
+
+
+def not_(e: Expr) -> Expr:
+    """Return the negation."""
+    found = _memo.get(("not", e))
+    if found is None:
+        found = _memo["not", e] = _not(e)
+    return found
+
+
+def _not(e: Expr) -> Expr:
+    if e is TRUE or int_value(e) == 1:
+        return FALSE
+    if int_value(e) == 0:
+        return TRUE
+    if e.op == "not":
+        return e.args[0]
+    if e.op == "le0":  # e > 0  <=>  1 - e <= 0
+        return le0(sub(const(1), e.args[0]))
+    if e.op == "and":
+        return or_(*(not_(a) for a in e.args))
+    if e.op == "or":
+        return and_(*(not_(a) for a in e.args))
+    return node("not", (e,), dtype="bool")
+
+
+def and_(*args: Expr) -> Expr:
+    """Return the conjunction, without what the rest implies."""
+    found = _memo.get(("and", *args))
+    if found is None:
+        found = _memo[("and",) + args] = _and(*args)
+    return found
+
+
+def _and(*args: Expr) -> Expr:
+    parts: dict[Expr, None] = {}
+    for arg in args:
+        for part in arg.args if arg.op == "and" else (arg,):
+            value = int_value(part)
+            if value == 0:
+                return FALSE
+            if value is None:
+                parts[part] = None
+    if any(not_(part) in parts for part in parts):
+        return FALSE
+    for part in [p for p in parts if p.op == "or"]:  # a and (not a or b)  =>  a and b
+        rest = [x for x in part.args if not_(x) not in parts]
+        if len(rest) < len(part.args):
+            return _and(*(p for p in parts if p is not part), or_(*rest))
+    kept = [part for part in parts if not any(other is not part and implies(other, part) for other in parts)]
+    if len(kept) <= 1:
+        return kept[0] if kept else TRUE
+    return node("and", tuple(sorted(kept, key=lambda e: e.order)), dtype="bool")
+
+
+def or_(*args: Expr) -> Expr:
+    """Return the disjunction, without what implies another part."""
+    found = _memo.get(("or", *args))
+    if found is None:
+        found = _memo[("or",) + args] = _or(*args)
+    return found
+
+
+def _or(*args: Expr) -> Expr:
+    parts: dict[Expr, None] = {}
+    for arg in args:
+        for part in arg.args if arg.op == "or" else (arg,):
+            value = int_value(part)
+            if value:
+                return TRUE
+            if value is None:
+                parts[part] = None
+    if any(not_(part) in parts for part in parts):
+        return TRUE
+    for part in [p for p in parts if p.op == "and"]:  # a or (not a and b)  =>  a or b
+        rest = [x for x in part.args if not_(x) not in parts]
+        if len(rest) < len(part.args):
+            return _or(*(p for p in parts if p is not part), and_(*rest))
+    kept = [part for part in parts if not any(other is not part and implies(part, other) for other in parts)]
+    if len(kept) <= 1:
+        return kept[0] if kept else FALSE
+    return node("or", tuple(sorted(kept, key=lambda e: e.order)), dtype="bool")
+
+
+def implies(a: Expr, b: Expr) -> bool:
+    """Cheap: ``a`` and ``b`` bound the same linear form, and ``a`` the tighter."""
+    if a.op not in {"le0", "eq0"} or b.op != "le0":
+        return False
+    found = _memo.get((a, b))
+    if found is None:
+        found = _memo[a, b] = _implies(a, b)
+    return bool(found)
+
+
+def _implies(a: Expr, b: Expr) -> bool:
+    x, y = linear(a.args[0])[0], linear(b.args[0])[0]
+    if any(isinf(bounds(atom)[0]) and x.get(atom) != y.get(atom) and x.get(atom, 0) != -y.get(atom, 0) for atom in (*x, *y)):
+        return False
+    if a.op == "le0" and b.op == "le0":
+        low, high = bounds(sub(b.args[0], a.args[0]))
+        return high <= 0 and not (low == high == 0)
+    if a.op == "eq0" and b.op == "le0":
+        value = int_value(sub(b.args[0], a.args[0]))
+        other = int_value(add(b.args[0], a.args[0]))
+        return (value is not None and value <= 0) or (other is not None and other <= 0)
+    return False

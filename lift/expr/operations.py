@@ -1,0 +1,129 @@
+"""Typed operations on values: choice, arithmetic on floats, conversion, loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, isinf
+
+from lift.expr.integers import add, bounds, linear, sub
+from lift.expr.logic import and_, eq0, not_, or_
+from lift.expr.nodes import _RANGE, INT_DTYPES, Expr, const, const_value, int_value, node
+
+
+def select(c: Expr, a: Expr, b: Expr) -> Expr:
+    """Return ``c ? a : b``; a branch that nothing wrote (``undef``) gives way to the other."""
+    value = int_value(c)
+    if value is not None:
+        return a if value else b
+    if a is b or b.op == "undef":
+        return a
+    if a.op == "undef":
+        return b
+    if c.op == "not":
+        return select(c.args[0], b, a)
+    if b.op == "select" and (b.args[0] is c or b.args[0] is not_(c)):
+        b = b.args[2] if b.args[0] is c else b.args[1]
+        if b is a:
+            return a
+    if a.op == "select" and a.args[0] is c:
+        a = a.args[1]
+    if b.op == "select" and b.args[1] is a:  # c ? a : d ? a : x
+        return select(or_(c, b.args[0]), a, b.args[2])
+    if a.op == "select" and a.args[2] is b:
+        return select(and_(c, a.args[0]), a.args[1], b)
+    if a.dtype == "bool" and b.dtype == "bool":
+        return or_(and_(c, a), and_(not_(c), b))
+    if c.op in {"lt", "le"} and {c.args[0], c.args[1]} == {a, b}:
+        return binary("max" if c.args[1] is a else "min", a, b)
+    if c.op == "le0" and a.is_int:
+        if sub(b, a) is c.args[0] or add(sub(b, a), const(1)) is c.args[0]:  # b - a <= 0 ? a : b
+            return binary("max", a, b)
+        if sub(a, b) is c.args[0] or add(sub(a, b), const(1)) is c.args[0]:
+            return binary("min", a, b)
+    if a.is_int and b.is_int:
+        dtype = a.dtype if a.dtype not in {"bool"} else b.dtype
+        return node("select", (c, a, b), dtype=dtype)
+    return node("select", (c, a, b), dtype=a.dtype)
+
+
+COMMUTATIVE = frozenset({"add", "mul", "max", "min", "band", "bor", "bxor"})
+_FOLD: dict[str, Callable[[float, float], float]] = {
+    "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y,
+    "max": lambda x, y: max(x, y), "min": lambda x, y: min(x, y),
+}  # fmt: skip
+
+
+def binary(op: str, a: Expr, b: Expr) -> Expr:
+    """Return a float or boolean operation, or an integer ``min``/``max``, of two operands of one type."""
+    x, y = const_value(a), const_value(b)
+    if op in {"min", "max"} and a.is_int:
+        (la, ha), (lb, hb) = bounds(a), bounds(b)
+        if ha <= lb:
+            return a if op == "min" else b
+        if hb <= la:
+            return b if op == "min" else a
+    if x is not None and y is not None and op in _FOLD and a.dtype in {"float64", "int32"}:
+        return const(_FOLD[op](x, y), a.dtype)
+    if op == "add" and (x == 0 or y == 0):
+        return b if x == 0 else a
+    if op == "sub" and y == 0:
+        return a
+    if op == "mul" and (x == 1 or y == 1):
+        return b if x == 1 else a
+    if op == "div" and y == 1:
+        return a
+    if op in {"max", "min"}:
+        nothing = -inf if op == "max" else inf
+        if a is b or y == nothing:
+            return a
+        if x == nothing:
+            return b
+    if op in {"lt", "le", "eq"}:
+        return node(op, (a, b), dtype="bool")
+    if op in COMMUTATIVE and a.order > b.order:
+        a, b = b, a
+    return node(op, (a, b), dtype=a.dtype)
+
+
+def load(buffer: str, index: Expr, dtype: str) -> Expr:
+    """Return the element ``index`` of the initial content of ``buffer``."""
+    return node("load", (index,), buffer, dtype)
+
+
+def cast(e: Expr, dtype: str) -> Expr:
+    """Return ``e`` converted as C does; an integer that fits keeps its value."""
+    if e.dtype == dtype:
+        return e
+    value = const_value(e)
+    if dtype == "bool":
+        return not_(eq0(e)) if e.is_int else not_(binary("eq", e, const(0, e.dtype)))
+    if dtype in INT_DTYPES and e.is_int:
+        low, high = bounds(e)
+        lo, hi = _RANGE[dtype]
+        if (low >= lo and high <= hi) or (dtype in {"int32", "int64"} and e.dtype in {"int32", "int64", "uint32"}):
+            return e if e.dtype != "bool" else select(e, const(1), const(0))
+        if (
+            dtype in {"uint32", "uint64"}
+            and e.op in {"lin", "var", "floordiv", "floormod"}
+            and all(a.op in {"var", "floordiv", "floormod"} for a in linear(e)[0])
+        ):
+            return e  # index arithmetic in unsigned
+        inner, place = (e.args[0], int_value(e.args[1])) if e.op == "floordiv" else (e, 1)
+        if inner.op == "pack" and place and dtype in {"int8", "uint8"}:  # a byte of a word that was made from bytes
+            return cast(inner.args[(place.bit_length() - 1) // 8], dtype)
+        return node("cast", (e,), dtype=dtype)
+    if value is not None and dtype not in INT_DTYPES:
+        return const(value, dtype)
+    if value is not None and not e.is_int and value == value and not isinf(value):
+        return const(int(value), dtype)
+    if e.op == "cast" and not e.is_int and dtype not in INT_DTYPES and not e.args[0].is_int:
+        wide = {"float16": 0, "bfloat16": 0, "float32": 1, "float64": 2}
+        source = e.args[0]
+        if wide[source.dtype] < wide[e.dtype]:  # a widening loses nothing
+            return cast(source, dtype)
+    return node("cast", (e,), dtype=dtype)
+
+
+def undef(dtype: str) -> Expr:
+    """Return the value of memory that nothing wrote."""
+    return node("undef", (), dtype=dtype)

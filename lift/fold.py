@@ -1,0 +1,137 @@
+"""Reductions that a program spells out: unrolled sums, shared-memory trees, butterflies. They become one ``reduce`` again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lift import expr as E
+from lift.expr import Expr
+
+FOLDED = ("add", "max", "min")
+_MIN_TERMS = 4
+
+
+def combine(kind: str, a: Expr, b: Expr) -> Expr:
+    """Return ``a kind b``, taken up into a reduction where one operand is the next term of the other."""
+    if a.is_int and kind == "add":
+        return E.add(a, b)
+    if a.is_int and kind == "mul":
+        return E.mul(a, b)
+    for x, r in ((a, b), (b, a)):
+        if r.op == "reduce" and E.reduce_kind(r) == kind and len(E.reduce_vars(r)) == 1:
+            over, body = E.open_reduce(r)
+            v = over[0]
+            extent = E.info(v).hi
+            for position, shift in ((-1, -1), (extent, 0)):
+                if E.substitute(body, {v: E.const(position)}) is x:
+                    longer = E.var(E.info(v).name, 0, extent + 1, "reduce")
+                    return E.reduce_(kind, [longer], E.substitute(body, {v: E.add(longer, E.const(shift))}))
+    if a.op == "limit" and kind in {"max", "min"} and a.attr == ("min" if kind == "max" else "max"):
+        return b
+    return E.binary(kind, a, b)
+
+
+def terms_of(e: Expr, kind: str) -> list[Expr]:
+    """Return the operands of a nest of one operation."""
+    if e.op == kind and not e.is_int:
+        return terms_of(e.args[0], kind) + terms_of(e.args[1], kind)
+    return [e]
+
+
+def _offset(a: Expr, b: Expr) -> int | None:
+    """Return the first constant by which an integer in ``b`` differs from its counterpart in ``a``."""
+    if a is b:
+        return None
+    if a.is_int and b.is_int:
+        gap = E.int_value(E.sub(b, a))
+        if gap is not None:
+            return gap
+    if a.op == b.op and len(a.args) == len(b.args):
+        for x, y in zip(a.args, b.args, strict=True):
+            found = _offset(x, y)
+            if found is not None:
+                return found
+    return None
+
+
+def roll(items: Sequence[Expr], j: Expr) -> Expr | None:
+    """Return ``f(j)`` with ``f(i) == items[i]`` for all i, where the items differ in arithmetic progressions of integers."""
+    first = items[0]
+    if all(item is first for item in items):
+        return first
+    if first.is_int:
+        step = E.int_value(E.sub(items[1], first))
+        if step is not None and all(E.sub(item, first) is E.const(step * i) for i, item in enumerate(items)):
+            return E.add(first, E.scale(j, step))
+    if first.op in {"var", "lin", "const"} or any(
+        x.op != first.op or x.attr != first.attr or len(x.args) != len(first.args) or x.dtype != first.dtype for x in items
+    ):
+        return None
+    if first.op == "reduce":
+        over, _ = E.open_reduce(first)
+        bodies = [E.substitute(x.args[0], dict(zip(E.reduce_vars(x), over, strict=True))) for x in items]
+        inner = roll(bodies, j)
+        return None if inner is None else E.reduce_(E.reduce_kind(first), over, inner)
+    args = []
+    for position in range(len(first.args)):
+        part = roll([item.args[position] for item in items], j)
+        if part is None:
+            return None
+        args.append(part)
+    return E.rebuild(first, tuple(args))
+
+
+def _ordered_roll(items: Sequence[Expr]) -> tuple[Expr, Expr] | None:
+    offsets = {item: (_offset(items[0], item) or 0) for item in items}
+    if len(set(offsets.values())) != len(items):
+        return None
+    ordered = sorted(items, key=lambda item: offsets[item])
+    j = E.var("j", 0, len(items), "reduce")
+    body = roll(ordered, j)
+    return None if body is None or j not in body.free else (j, body)
+
+
+def butterfly(x: Expr) -> Expr | None:
+    """Return ``a kind b`` as a reduction where ``b`` is ``a`` with one bit of the lane flipped: one step of a butterfly."""
+    if x.op not in FOLDED or x.is_int or len(x.args) != 2:
+        return None
+    a, b = x.args
+    for bit in a.free & b.free:
+        if E.info(bit).hi == 2 and E.substitute(a, {bit: E.sub(E.const(1), bit)}) is b:
+            j = E.var("j", 0, 2, "reduce")
+            return E.reduce_(x.op, [j], E.substitute(a, {bit: j}))
+    return None
+
+
+def fold(e: Expr) -> Expr:
+    """Rewrite spelled-out reductions in ``e``; parts seen before are not looked at again."""
+    return E.remembered("fold", e, _fold)
+
+
+def _fold(x: Expr) -> Expr:
+    if not x.args or x.is_int or x.op in {"load", "const"}:
+        return x
+    if x.op in FOLDED:
+        step = butterfly(x)
+        if step is not None:
+            return fold(step)
+        terms = [fold(t) for t in terms_of(x, x.op)]
+        enough = 2 if all(t.op == "reduce" for t in terms) else _MIN_TERMS
+        rolled = _ordered_roll(terms) if len(terms) >= enough else None
+        if rolled is not None:
+            return E.reduce_(x.op, [rolled[0]], rolled[1])
+        folded = E.rebuild(x, tuple(map(fold, x.args)))
+        step = butterfly(folded)
+        return folded if step is None else step
+    if x.op == "reduce":
+        over, body = E.open_reduce(x)
+        inner = _fold_fresh(body)
+        return x if inner is body else E.reduce_(E.reduce_kind(x), over, inner)
+    return E.rebuild(x, tuple(map(fold, x.args)))
+
+
+def _fold_fresh(body: Expr) -> Expr:
+    """Fold a body over variables that were made for it; only its shape decides whether there is anything to do."""
+    if any(n.op in FOLDED and not n.is_int and any(a.op == n.op for a in n.args) for n in E.walk(body)):
+        return fold(body)
+    return body

@@ -1,0 +1,282 @@
+"""From text to kernels, launch sites and the host wrapper, and to the C++ text that the oracle compiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
+from lift.layout import canonical, element_type, is_pointer, layout
+from tvm_xpiler.core.errors import LiftError
+from tvm_xpiler.core.platforms import PLATFORMS, Platform
+from tvm_xpiler.core.source import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the entry: ``dtype`` of the value or of what it points to; ``type_text`` as in C."""
+
+    name: str
+    dtype: str
+    pointer: bool
+    const: bool
+    type_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A launch in the file: the kernel's (instantiated) definition under the label that the oracle prints."""
+
+    label: str
+    kernel: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A parsed file.
+
+    Attributes:
+        source: The text.
+        unit: libclang's translation unit; it owns all cursors.
+        entry: Name of what is called: the host wrapper, or the kernel where there is none.
+        wrapper: Whether ``entry`` is a host function.
+        parameters: The entry's parameters.
+        sites: The launches in the file.
+        kernel: The kernel, where there is no wrapper.
+        runnable: The text for the host compiler: launches and dynamic shared memory in plain C++, same lines.
+        header: The dialect's executable header.
+    """
+
+    source: SourceFile
+    unit: TranslationUnit = field(repr=False)
+    entry: str
+    wrapper: bool
+    parameters: tuple[Parameter, ...]
+    sites: tuple[Site, ...]
+    kernel: Cursor | None
+    runnable: str
+    header: str
+    has_device_variables: bool
+
+
+def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:
+    """Return the file's own declarations, those in namespaces and extern blocks included."""
+    found: list[Cursor] = []
+
+    def go(cursor: Cursor) -> None:
+        for child in cursor.get_children():
+            if child.location.file is None or child.location.file.name != source.name:
+                continue
+            if child.kind in (CK.NAMESPACE, CK.LINKAGE_SPEC, CK.UNEXPOSED_DECL):
+                go(child)
+            else:
+                found.append(child)
+
+    go(unit.cursor)
+    return found
+
+
+def _is_kernel(cursor: Cursor) -> bool:
+    return any(c.kind == CK.CUDAGLOBAL_ATTR for c in cursor.get_children())
+
+
+def _has_body(cursor: Cursor) -> bool:
+    return any(c.kind == CK.COMPOUND_STMT for c in cursor.get_children())
+
+
+def read(source: SourceFile, platform: Platform, entry: str | None = None, include: tuple[str, ...] = ()) -> Front:
+    """Parse ``source`` and choose its entry.
+
+    Args:
+        source: The kernel file.
+        platform: Its dialect.
+        entry: A wrapper's or kernel's name, ``name<args>`` for a template; the only one of the file by default.
+        include: Folders for ``#include``.
+
+    Raises:
+        LiftError: XP100, XP101, XP102 or XP103.
+    """
+    header = PLATFORMS[platform].header
+    assert header is not None
+    unit = parse(source, header, include)
+    declared = _own(unit, source)
+    kernels = [c for c in declared if c.kind in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) and _is_kernel(c) and _has_body(c)]
+    if not kernels:
+        raise LiftError("XP102", f"{source.name} has no __global__ function", hint="give a file with a kernel's definition")
+    sites: list[Site] = []
+    hosts = []
+    for function in declared:
+        if function.kind not in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) or function in kernels or not _has_body(function):
+            continue
+        calls = [c for c in function.walk_preorder() if c.kind == CK.CALL_EXPR and _configuration(c) is not None]
+        if calls:
+            hosts.append(function)
+            for call in calls:
+                sites.append(Site(f"site{len(sites)}", _kernel_of(call, kernels)))
+    callees = {
+        c.referenced.spelling
+        for h in hosts
+        for c in h.walk_preorder()
+        if c.kind == CK.CALL_EXPR and c.referenced is not None and c.spelling != h.spelling
+    }
+    wrappers = [h for h in hosts if h.kind == CK.FUNCTION_DECL and h.spelling != "main" and h.spelling not in callees]
+    name = entry.split("<")[0] if entry else None
+    chosen = [w for w in wrappers if name is None or w.spelling == name]
+    runnable = _runnable(source, declared)
+    device_variables = any(c.kind == CK.VAR_DECL and any(k.kind == CK.CUDADEVICE_ATTR for k in c.get_children()) for c in declared)
+    if len(chosen) == 1:
+        parameters = _parameters(chosen[0], source)
+        if all(p is not None for p in parameters):
+            return Front(
+                source,
+                unit,
+                chosen[0].spelling,
+                True,
+                tuple(p for p in parameters if p),
+                tuple(sites),
+                None,
+                runnable,
+                header,
+                device_variables,
+            )
+    if len(chosen) > 1 and name is None:
+        raise LiftError(
+            "XP103",
+            f"{source.name} has {len(chosen)} host functions that launch kernels: " + ", ".join(c.spelling for c in chosen),
+            hint="choose one with --entry",
+        )
+    named = [k for k in kernels if name is None or k.spelling == name]
+    if not named:
+        known = ", ".join(sorted({c.spelling for c in wrappers + kernels}))
+        raise LiftError("XP102", f"there is no '{entry}' in {source.name}", hint=f"it has: {known}")
+    if len(named) > 1:
+        raise LiftError(
+            "XP103",
+            f"{source.name} has {len(named)} kernels: " + ", ".join(k.spelling for k in named),
+            span_of(source, named[1]),
+            "choose one with --entry",
+        )
+    kernel = named[0]
+    label = kernel.spelling
+    if kernel.kind == CK.FUNCTION_TEMPLATE:
+        label = entry or ""
+        if "<" not in label:
+            raise LiftError(
+                "XP103",
+                f"'{kernel.spelling}' is a template",
+                span_of(source, kernel),
+                f"name an instance: --entry '{kernel.spelling}<...>'",
+            )
+        probe = SourceFile(source.name, source.text + f"\nstatic auto xp_probe = &{label};\n")
+        unit = parse(probe, header, include)
+        references = [
+            c.referenced
+            for d in _own(unit, probe)
+            if d.spelling == "xp_probe"
+            for c in d.walk_preorder()
+            if c.kind == CK.DECL_REF_EXPR and c.referenced is not None and c.referenced.spelling == kernel.spelling
+        ]
+        if not references:
+            raise LiftError("XP102", f"'{label}' names no instance of the template", hint="spell the arguments as C++ would")
+        kernel = references[0]
+    parameters = _parameters(kernel, source)
+    if any(p is None for p in parameters):
+        raise LiftError(
+            "XP106",
+            f"'{kernel.spelling}' has a parameter that is neither a number nor a pointer to numbers",
+            span_of(source, kernel),
+        )
+    return Front(
+        source,
+        unit,
+        label,
+        False,
+        tuple(p for p in parameters if p),
+        (Site("site0", kernel),),
+        kernel,
+        runnable,
+        header,
+        device_variables,
+    )
+
+
+def _configuration(call: Cursor) -> Cursor | None:
+    children = list(call.get_children())
+    if len(children) > 1 and children[1].kind == CK.CALL_EXPR and children[1].spelling == "__cudaPushCallConfiguration":
+        return children[1]
+    return None
+
+
+def _kernel_of(call: Cursor, kernels: list[Cursor]) -> Cursor:
+    referenced = call.referenced
+    if referenced is not None and _has_body(referenced):
+        return referenced
+    if referenced is not None and referenced.get_definition() is not None:
+        return referenced.get_definition()
+    callee = next(iter(call.get_children()))
+    names = {c.spelling for c in callee.walk_preorder()}
+    return next((k for k in kernels if k.spelling in names), kernels[0])
+
+
+def _parameters(function: Cursor, source: SourceFile) -> list[Parameter | None]:
+    result: list[Parameter | None] = []
+    for position, child in enumerate(c for c in function.get_children() if c.kind == CK.PARM_DECL):
+        name = child.spelling or f"arg{position}"
+        ctype = canonical(child.type)
+        if is_pointer(ctype):
+            pointee = element_type(ctype)
+            if canonical(pointee).kind == TK.VOID:
+                result.append(None)
+                continue
+            found = layout(pointee)
+            result.append(
+                Parameter(name, found.dtype, True, pointee.is_const_qualified(), child.type.spelling) if found and found.dtype else None
+            )
+        else:
+            found = layout(ctype)
+            result.append(
+                Parameter(name, found.dtype, False, False, child.type.spelling) if found and found.dtype and found.size == 1 else None
+            )
+    return result
+
+
+def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
+    """Rewrite what g++ cannot parse at exactly the places that libclang names; no line moves."""
+    edits: dict[tuple[int, int], str] = {}
+    text = source.text
+    labels = iter(range(1 << 20))
+    for function in declared:
+        for cursor in function.walk_preorder():
+            if cursor.kind == CK.CALL_EXPR and _configuration(cursor) is not None:
+                label = f"site{next(labels)}"
+                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
+                opening = text.find("<<<", start, end)
+                closing = text.find(">>>", opening, end)
+                paren = text.find("(", closing, end)
+                if -1 in (opening, closing, paren):
+                    raise LiftError("XP106", "a launch that comes from a macro", span_of(source, cursor))
+                edits[start, start] = f'xp::run(xp::configure("{label}", '
+                edits[start, paren + 1] = (
+                    text[opening + 3 : closing] + "), " + text[start:opening] + (", " if text[paren + 1 : end - 1].strip() else "")
+                )
+            if (
+                cursor.kind == CK.VAR_DECL
+                and cursor.type.kind in (TK.INCOMPLETEARRAY,)
+                and any(c.kind == CK.CUDASHARED_ATTR for c in cursor.get_children())
+            ):
+                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
+                if cursor.location.file is None or "__shared__" not in text[start:end]:
+                    continue
+                inner = cursor.type.element_type.spelling
+                static = "static " if function is cursor else ""
+                edits[start, end] = (
+                    f"{static}{inner}* const {cursor.spelling} = reinterpret_cast<{inner}*>(xp_dynamic_shared())"
+                    + "\n" * text[start:end].count("\n")
+                )
+    # An opening edit and the edit that begins at the same place are applied as one.
+    for (start, end), replacement in sorted(edits.items(), reverse=True):
+        if start == end:
+            continue
+        prefix = edits.get((start, start), "")
+        lines = text[start:end].count("\n") - (prefix + replacement).count("\n")
+        text = text[:start] + prefix + replacement + "\n" * max(lines, 0) + text[end:]
+    return text

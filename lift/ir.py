@@ -1,0 +1,118 @@
+"""The SPMD program: what one thread does, with device functions and header builtins inlined.
+
+Expressions are :class:`lift.expr.Expr` with two more leaves that are read when the statement runs: ``local`` (a mutable scalar)
+and ``elem`` (an element of a buffer). Locals that are arrays or structs are buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lift.expr import Expr, node
+
+Scope = Literal["global", "shared", "warp", "local", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory of ``size`` elements; one instance per grid, block, warp or thread as ``scope`` says."""
+
+    name: str
+    dtype: str
+    scope: Scope
+    size: int
+    data: tuple[float, ...] | None = None  # constant memory's content
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """``name = value`` for a scalar local."""
+
+    name: str
+    value: Expr
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """``buffer[index] = value``."""
+
+    buffer: str
+    index: Expr
+    value: Expr
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Atomic:
+    """``buffer[index] = buffer[index] kind value`` as one step; the old value goes to ``result`` where it is used."""
+
+    kind: str
+    buffer: str
+    index: Expr
+    value: Expr
+    result: str | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """``for (name = lo; name < hi; name += step)`` whose bounds do not change while it runs."""
+
+    name: str
+    lo: Expr
+    hi: Expr
+    step: Expr
+    body: tuple[Stmt, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """``prelude; while (condition) { body; prelude }``: the prelude computes what the condition reads."""
+
+    prelude: tuple[Stmt, ...]
+    condition: Expr
+    body: tuple[Stmt, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    condition: Expr
+    then: tuple[Stmt, ...]
+    other: tuple[Stmt, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    scope: Literal["block", "warp"]
+    at: int
+
+
+Stmt = Assign | Write | Atomic | For | While | If | Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One kernel launch: the body of a thread, its buffers, and the extents of grid and block."""
+
+    name: str
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    buffers: tuple[Buffer, ...]
+    locals: tuple[tuple[str, str], ...]  # name, dtype
+    body: tuple[Stmt, ...]
+    assumed: tuple[str, ...] = ()
+
+
+def local(name: str, dtype: str) -> Expr:
+    """Read a scalar local."""
+    return node("local", (), name, dtype)
+
+
+def elem(buffer: str, index: Expr, dtype: str) -> Expr:
+    """Read an element of a buffer."""
+    return node("elem", (index,), buffer, dtype)

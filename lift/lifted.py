@@ -1,0 +1,86 @@
+"""The result of lifting, and the way there: evaluate, normalize, raise; what has no normal form stays imperative."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from lift import expr, recurrence
+from lift.convert import convert_launch
+from lift.evaluate import Evaluator
+from lift.front import Front
+from lift.ir import Program
+from lift.normal import normalize
+from lift.pieces import Array, NotNormal
+from lift.raise_tir import Raiser
+from lift.serialize import imperative
+from tvm_xpiler.core.errors import LiftError
+from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.tir import PrimFunc
+
+Grade = Literal["A", "B", "C"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A kernel as TensorIR.
+
+    Attributes:
+        func: A function over the problem's tensors, in order.
+        grade: ``A`` all blocks complete or reduction; ``B`` opaque blocks under parallel loops; ``C`` imperative.
+        reason: Why the grade is not A; empty for A.
+    """
+
+    func: PrimFunc
+    grade: Grade
+    reason: str = ""
+
+
+def programs(front: Front, problem: Problem) -> list[Program]:
+    """Return the SPMD program of each launch, in order."""
+    labels = {site.label: site.kernel for site in front.sites}
+    return [convert_launch(front.source, labels[launch.kernel], launch, problem) for launch in problem.launches]
+
+
+def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
+    """Lift all launches of a problem to one function.
+
+    Args:
+        front: The parsed file.
+        problem: Its parameters and launches.
+        at_most: ``C`` skips the normal form.
+
+    Raises:
+        LiftError: XP101, XP104 to XP106 at a construct outside the model; XP120 when no form could be built.
+    """
+    expr.reset()
+    recurrence.reset()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20_000))
+    try:
+        converted = programs(front, problem)
+        reason = "asked for"
+        if at_most == "A":
+            try:
+                return Lifted(_normal(converted, problem), "A")
+            except NotNormal as why:
+                reason = str(why)
+            except RecursionError:
+                reason = "its expressions nest too deeply"
+        try:
+            func, grade = imperative(converted, problem)
+        except NotNormal as why:
+            raise LiftError("XP120", f"{reason}; and no imperative form: {why}") from None
+        return Lifted(func, grade, reason)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _normal(converted: list[Program], problem: Problem) -> PrimFunc:
+    contents = {t.name: Array(t.name, t.dtype, "undef" if t.role == "out" else "input") for t in problem.tensors + problem.scratch}
+    evaluator = Evaluator(contents)
+    for program in converted:
+        evaluator.run(program)
+    form = normalize([contents[t.name] for t in problem.outputs], {t.name: t.size for t in problem.tensors})
+    return Raiser(form, problem.tensors).function()

@@ -1,0 +1,320 @@
+"""The normal form: final memory as stages, each a perfect nest over tensor coordinates with at most one reduction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from lift import expr as E
+from lift.expr import Expr
+from lift.fold import fold, roll
+from lift.pieces import Array, NotNormal, Piece, known, solve, tidy
+
+_EXPENSIVE = frozenset(
+    {
+        "exp",
+        "exp2",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "cbrt",
+        "pow",
+        "tanh",
+        "sinh",
+        "cosh",
+        "sin",
+        "cos",
+        "tan",
+        "erf",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+    }
+)
+
+_SHARED_SIZE, _LARGE = 8, 600  # in nodes: what a stage of its own costs, and trees that are worth cutting
+MAX_TREE = 20_000
+_MAX_PARTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``for spatial, reduce: if guard: target[index] = value`` or, with ``kind``, ``target[index] kind= value``.
+
+    ``index`` is flat in ``target``; the spatial variables stand in the order of falling strides.
+    """
+
+    target: str
+    dtype: str
+    spatial: tuple[Expr, ...]
+    reduce: tuple[Expr, ...]
+    kind: str | None
+    guard: Expr
+    index: Expr
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class NormalForm:
+    """Stages in order, and the temporaries between them as (name, dtype, extents)."""
+
+    stages: tuple[Stage, ...]
+    temporaries: tuple[tuple[str, str, tuple[int, ...]], ...]
+
+
+def tidy_reductions(e: Expr) -> Expr:
+    """Bring the bound variables of every reduction in ``e`` into tidy form; conditions on them become smaller domains."""
+
+    def visit(x: Expr) -> Expr | None:
+        if x.op != "reduce":
+            return None
+        over, body = E.open_reduce(x)
+        guard: Expr = E.TRUE
+        neutral = E.IDENTITY[E.reduce_kind(x)](x.dtype)
+        if body.op == "select" and body.args[2] is neutral:
+            guard, body = body.args[0], body.args[1]
+        piece = tidy(Piece(over, guard, E.const(0), body))
+        missing = prod((E.info(v).hi for v in over), start=1) if not piece.vars else 1
+        if missing > 1 and E.reduce_kind(x) == "add" and E.int_value(guard) == 1 and not any(v in body.free for v in over):
+            return E.binary("mul", piece.value, E.const(missing, x.dtype)) if not x.is_int else E.scale(piece.value, missing)
+        return E.reduce_(E.reduce_kind(x), piece.vars, E.select(piece.guard, piece.value, neutral))
+
+    return E.transform(e, visit)
+
+
+class Builder:
+    """Collects the stages of all outputs, sharing equal intermediate results."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = dict(sizes)
+        self.stages: list[Stage] = []
+        self.guard: Expr = E.TRUE  # of the output stage that is being built
+        self.temporaries: dict[Expr, tuple[str, str, tuple[int, ...]]] = {}
+        self.taken = set(sizes)
+
+    def output(self, name: str, dtype: str, piece: Piece) -> None:
+        """Add the stages that write one piece of an output."""
+        coefs = E.linear(piece.index)[0]
+        if any(a not in piece.vars for a in coefs):
+            raise NotNormal(f"the addresses written to '{name}' are not affine in the coordinates")
+        order = sorted(piece.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
+        if any(v not in coefs for v in order):
+            raise NotNormal(f"several threads write one element of '{name}'")
+        value = piece.value
+        if value.op == "reduce" and value.free == frozenset(order) and E.int_value(piece.guard) == 1:
+            over, body = E.open_reduce(value)
+            body = self.simplify(body, [*order, *over])
+            self.stages.append(Stage(name, dtype, tuple(order), over, E.reduce_kind(value), E.TRUE, piece.index, body))
+            return
+        self.guard = piece.guard
+        self.stages.append(Stage(name, dtype, tuple(order), (), None, piece.guard, piece.index, self.simplify(value, order)))
+        self.guard = E.TRUE
+
+    def simplify(self, value: Expr, around: Sequence[Expr]) -> Expr:
+        """Replace reductions, and costly values that some loops around do not change, by loads of temporaries."""
+        memo: dict[Expr, Expr] = {}
+        uses = Counter(a for n in E.walk(value) for a in n.args)
+        size = tree_sizes(value)
+
+        def go(x: Expr) -> Expr:
+            found = memo.get(x)
+            if found is None:
+                if x.op == "reduce" or (
+                    x is not value and self.worth(x, around, uses[x] > 1 and size[x] > _SHARED_SIZE and size[value] > _LARGE)
+                ):
+                    found = self.temporary(x, around)
+                else:
+                    found = E.rebuild(x, tuple(map(go, x.args))) if x.args else x
+                memo[x] = found
+            return found
+
+        return go(value)
+
+    def worth(self, x: Expr, around: Sequence[Expr], shared: bool) -> bool:
+        """Say whether ``x`` deserves a stage: it is costly and some loop around repeats it, or a large tree shares it."""
+        if x.dtype == "bool" or x.op in {"load", "const", "lin", "var"} or not x.free or not self.safe(x):
+            return False
+        if shared and E.reads_data(x):
+            return True
+        if x.is_int or x.op == "cast":
+            return False
+        repeats = prod((E.info(v).hi for v in around if v not in x.free), start=1)
+        if repeats < 2:
+            return False
+        below = E.walk(x)
+        return any((n.op == "call" and n.attr in _EXPENSIVE) or n.op == "div" for n in below) and any(
+            n.op in {"load", "reduce"} for n in below
+        )
+
+    def safe(self, x: Expr) -> bool:
+        """Say whether every load in ``x`` stays inside its buffer wherever ``x`` is computed."""
+        for n in E.walk(x):
+            if n.op == "load":
+                low, high = E.bounds(n.args[0])
+                if low < 0 or high >= self.sizes.get(str(n.attr), 0):
+                    return False
+        return True
+
+    def temporary(self, x: Expr, around: Sequence[Expr]) -> Expr:
+        if x.op == "reduce" and E.int_value(self.guard) != 1 and not self.safe(x):
+            # Where the output is not written, the reduction must not read either.
+            parts = self.guard.args if self.guard.op == "and" else (self.guard,)
+            held = E.and_(*(p for p in parts if p.free <= x.free))
+            inner, body = E.open_reduce(x)
+            x = E.reduce_(E.reduce_kind(x), inner, E.select(held, body, E.IDENTITY[E.reduce_kind(x)](x.dtype)))
+        axes = [v for v in around if v in x.free]
+        extents = tuple(E.info(v).hi for v in axes)
+        canonical = {
+            v: E.node("var", (), E.VarInfo(f"a{i}", 0, n, "axis", -i - 1)) for i, (v, n) in enumerate(zip(axes, extents, strict=True))
+        }
+        key = E.substitute(x, canonical)
+        known_temporary = self.temporaries.get(key)
+        if known_temporary is None:
+            fresh = {c: E.var(E.info(v).name, 0, E.info(v).hi, "axis") for v, c in canonical.items()}
+            spatial = [fresh[c] for c in canonical.values()]
+            value = E.substitute(key, fresh)
+            kind: str | None = None
+            over: tuple[Expr, ...] = ()
+            if value.op == "reduce":
+                kind = E.reduce_kind(value)
+                over, value = E.open_reduce(value)
+                value = self.simplify(value, [*spatial, *over])
+            else:
+                value = E.rebuild(value, tuple(self.simplify(a, spatial) for a in value.args))
+            name = self.name({"add": "sum", "max": "maximum", "min": "minimum", "mul": "product"}.get(kind or "", "scale"))
+            known_temporary = self.temporaries[key] = (name, x.dtype, extents)
+            self.sizes[name] = prod(extents, start=1)
+            self.stages.append(Stage(name, x.dtype, tuple(spatial), over, kind, E.TRUE, flat(spatial, extents), value))
+        return E.load(known_temporary[0], flat(axes, extents), x.dtype)
+
+    def name(self, base: str) -> str:
+        name, count = base, 1
+        while name in self.taken:
+            name, count = f"{base}_{count}", count + 1
+        self.taken.add(name)
+        return name
+
+
+def flat(axes: Sequence[Expr], extents: Sequence[int]) -> Expr:
+    """Return the row-major position of ``axes``."""
+    index: Expr = E.const(0)
+    for axis, extent in zip(axes, extents, strict=True):
+        index = E.add(E.scale(index, extent), axis)
+    return index
+
+
+def final_pieces(array: Array) -> list[Piece]:
+    """Return the pieces that are visible at the end, tidied, with manually unrolled ones rolled up."""
+    pieces = [tidy(Piece(p.vars, p.guard, p.index, tidy_reductions(fold(p.value)))) for p in array.pieces]
+    pieces = [p for p in pieces if E.int_value(p.guard) != 0]
+    visible: list[Piece] = []
+    for position, piece in enumerate(pieces):
+        hidden = False
+        for newer in pieces[position + 1 :]:
+            found = solve(newer, piece.index)
+            if found is not None and E.int_value(known(found[1], piece.guard)) == 1:
+                hidden = True
+                break
+        if not hidden:
+            visible.append(piece)
+    return roll_pieces(visible)
+
+
+def roll_pieces(pieces: list[Piece]) -> list[Piece]:
+    """Join pieces that differ in an arithmetic progression of addresses (manual unrolling, vector stores) into one."""
+    if len(pieces) < 2:
+        return pieces
+    shared: dict[tuple[int, ...], list[Expr]] = {}
+    tuples: list[tuple[Expr, Piece]] = []
+    for p in pieces:
+        coefs = E.linear(p.index)[0]
+        order = sorted(p.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
+        extents = tuple(E.info(v).hi for v in order)
+        common = shared.setdefault(extents, [E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in order])
+        q = p.map(dict(zip(order, common, strict=True)))
+        q = Piece(tuple(common), q.guard, q.index, q.value)
+        tuples.append((E.node("tuple", (q.guard, q.index, q.value)), q))
+    groups: dict[tuple[Expr, ...], list[tuple[Expr, Piece]]] = {}
+    for item in tuples:
+        groups.setdefault(item[1].vars, []).append(item)
+    result: list[Piece] = []
+    for variables, members in groups.items():
+        if len(members) > 1:
+            base = members[0][1].index
+            gaps = [E.int_value(E.sub(q.index, base)) for _, q in members]
+            if all(g is not None for g in gaps):
+                ordered = [m for _, m in sorted(zip(gaps, members, strict=True), key=lambda item: item[0] or 0)]
+                j = E.var("lane", 0, len(ordered), "loop")
+                body = roll([t for t, _ in ordered], j)
+                if body is not None and j in body.args[1].free:
+                    result.append(tidy(Piece((*variables, j), body.args[0], body.args[1], tidy_reductions(body.args[2]))))
+                    continue
+            step = (gaps[-1] or 0) if None not in gaps else 0
+            ordered_gaps = sorted(g or 0 for g in gaps)
+            if None not in gaps and len(members) <= _MAX_PARTS and step and len(set(ordered_gaps)) == len(members):
+                stride = ordered_gaps[1] - ordered_gaps[0]
+                same_guard = all(q.guard is members[0][1].guard for _, q in members)
+                if same_guard and all(g == ordered_gaps[0] + i * stride for i, g in enumerate(ordered_gaps)):
+                    parts = [q for _, q in sorted(zip(gaps, (m[1] for m in members), strict=True), key=lambda item: item[0] or 0)]
+                    j = E.var("part", 0, len(parts), "loop")  # interleaved fields of a struct: one element of each in turn
+                    value = parts[-1].value
+                    for position, part in reversed(list(enumerate(parts[:-1]))):
+                        value = E.select(E.eq0(E.sub(j, E.const(position))), part.value, value)
+                    result.append(tidy(Piece((*variables, j), parts[0].guard, E.add(parts[0].index, E.scale(j, stride)), value)))
+                    continue
+        result += [q for _, q in members]
+    return result
+
+
+def tree_sizes(e: Expr) -> dict[Expr, int]:
+    """Return for every node how many nodes its tree has when nothing is shared."""
+    size: dict[Expr, int] = {}
+    for n in E.walk(e):
+        size[n] = 1 + sum(size[a] for a in n.args)
+    return size
+
+
+def normalize(outputs: Sequence[Array], sizes: Mapping[str, int]) -> NormalForm:
+    """Return the normal form of the final content of the output buffers.
+
+    Raises:
+        NotNormal: An output has no closed form, or its pieces overlap.
+    """
+    builder = Builder(sizes)
+    for array in outputs:
+        pieces = final_pieces(array)
+        if not pieces:
+            raise NotNormal(f"nothing is written to '{array.name}'")
+        if len(pieces) > 1:
+            pieces = disjoint(array, pieces)
+        for piece in pieces:
+            for e in (piece.guard, piece.index, piece.value):
+                bad = next((n for n in E.walk(e) if n.op in {"opaque", "carry", "carryload", "undef", "local", "elem"}), None)
+                if bad is not None:
+                    what = "memory that nothing wrote" if bad.op == "undef" else "a loop without a closed form"
+                    raise NotNormal(f"'{array.name}' depends on {what}")
+            builder.output(array.name, array.dtype, piece)
+    for stage in builder.stages:
+        if max(tree_sizes(stage.value).values()) > MAX_TREE:
+            raise NotNormal(f"the expression of '{stage.target}' is too large")
+    return NormalForm(tuple(builder.stages), tuple(builder.temporaries.values()))
+
+
+def disjoint(array: Array, pieces: list[Piece]) -> list[Piece]:
+    """Return ``pieces`` where no two write one element.
+
+    Raises:
+        NotNormal: Two of them do, or cannot be told apart.
+    """
+    for i, older in enumerate(pieces):
+        for newer in pieces[i + 1 :]:
+            found = solve(newer, older.index)
+            if found is None or E.int_value(known(found[1], older.guard)) != 0:
+                raise NotNormal(f"'{array.name}' is written in {len(pieces)} overlapping parts")
+    raise NotNormal(f"'{array.name}' is written in {len(pieces)} separate parts")

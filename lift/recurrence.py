@@ -1,0 +1,311 @@
+"""What a loop leaves behind: each carried scalar and cell as a closed form in the loop variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lift import expr as E
+from lift.expr import Expr
+from lift.fold import combine
+from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
+
+
+def peel(u: Expr, c: Expr) -> tuple[str | None, Expr | None] | None:
+    """Write ``u`` as ``c kind e`` with ``e`` free of ``c``; kind None when ``u`` is ``c`` itself.
+
+    Returns:
+        (kind, e), or None where ``u`` has no such form.
+    """
+    if u is c:
+        return None, None
+    if not _holds(u, c):
+        return None
+    if u.op == "lin":
+        terms, _ = E.linear(u)
+        rest = E.sub(u, c)
+        return ("add", rest) if terms.get(c) == 1 and not _holds(rest, c) else None
+    if u.op in {"add", "mul", "max", "min", "sub"}:
+        a, b = u.args
+        kind = "add" if u.op == "sub" else u.op
+        if _holds(a, c) and _holds(b, c):
+            return None
+        inside, other = (a, b) if _holds(a, c) else (b, a)
+        if u.op == "sub":
+            if inside is b:
+                return None
+            other = E.binary("sub", E.const(0, other.dtype), other)
+        found = peel(inside, c)
+        if found is None or found[0] not in {None, kind}:
+            return None
+        return kind, other if found[1] is None else E.binary(kind, found[1], other)
+    if u.op == "cast" and u.dtype == c.dtype:
+        inner = u.args[0]
+        wide = E.node("cast", (c,), dtype=inner.dtype)
+        if _holds(inner, wide):
+            stand_in = E.node("carry", (), ("wide", id(c)), inner.dtype)
+            found = peel(E.substitute(inner, {wide: stand_in}), stand_in)
+            if found is not None and found[1] is not None and not _holds(found[1], c):
+                return found[0], E.cast(found[1], u.dtype)
+        return None
+    if u.op == "select":
+        condition, a, b = u.args
+        if _holds(condition, c):
+            return None
+        left = (None, None) if a is c else peel(a, c)
+        right = (None, None) if b is c else peel(b, c)
+        if left is None or right is None:
+            return None
+        kind2 = left[0] or right[0]
+        if kind2 is None or (left[0] and right[0] and left[0] != right[0]):
+            return None
+        neutral = E.IDENTITY[kind2](u.dtype)
+        return kind2, E.select(condition, left[1] if left[1] is not None else neutral, right[1] if right[1] is not None else neutral)
+    return None
+
+
+def _holds(e: Expr, part: Expr) -> bool:
+    return part in _nodes(e)
+
+
+_memo: dict[Expr, frozenset[Expr]] = {}
+
+
+def _nodes(e: Expr) -> frozenset[Expr]:
+    """Return the carried leaves (and their casts) under ``e``."""
+    found = _memo.get(e)
+    if found is None:
+        below = frozenset[Expr]().union(*(_nodes(a) for a in e.args)) if e.args else frozenset[Expr]()
+        if e.op in {"carry", "carryload"} or (e.op == "cast" and e.args[0].op in {"carry", "carryload"}):
+            below |= {e}
+        found = _memo[e] = below
+    return found
+
+
+def reset() -> None:
+    """Forget what was computed for expressions of an earlier kernel."""
+    _memo.clear()
+
+
+def carried(e: Expr, loop: int) -> list[Expr]:
+    """Return the leaves of ``e`` that stand for the state at the start of an iteration of ``loop``."""
+    return [n for n in _nodes(e) if n.op in {"carry", "carryload"} and n.attr[0] == loop]
+
+
+@dataclass
+class Loop:
+    """One evaluated iteration: ``scalars`` and ``arrays`` hold the state at its end, in terms of the carried state."""
+
+    ident: int
+    k: Expr
+    count: int
+    exact: bool  # every thread runs ``count`` iterations
+    entry_scalars: dict[str, Expr]
+    entry_arrays: dict[str, Array]
+    scalars: dict[str, Expr]
+    arrays: dict[str, Array]
+    facts: Expr
+
+    def close(self) -> tuple[dict[str, Expr], dict[str, Array]]:
+        """Return the scalars and arrays after the loop.
+
+        Raises:
+            NotNormal: Some carried state that matters has no closed form.
+        """
+        names = list(self.scalars)
+        carry = {s: E.node("carry", (), (self.ident, s), self.scalars[s].dtype) for s in names}
+        carry |= {
+            s: c
+            for s in names
+            for e in [*self.scalars.values(), *self._piece_exprs()]
+            for c in carried(e, self.ident)
+            if c.op == "carry" and c.attr[1] == s
+        }
+        final: dict[str, Expr] = {}
+        resolved: dict[Expr, Expr] = {}
+        updates = dict(self.scalars)
+        arrays = dict(self.arrays)
+        for _ in range(len(names) + len(arrays) + 2):
+            progress = False
+            for s in names:
+                if s in final:
+                    continue
+                closed = self._closed_form(carry[s], updates[s], self.entry_scalars.get(s))
+                if closed is not None:
+                    resolved[carry[s]], final[s] = closed
+                    progress = True
+            if resolved:
+                updates = {s: E.substitute(u, resolved) for s, u in updates.items()}
+                arrays = {n: self._map_array(a, resolved) for n, a in arrays.items()}
+            loads = {c for e in [*updates.values(), *self._piece_exprs(arrays)] for c in carried(e, self.ident) if c.op == "carryload"}
+            moves = {}
+            for load in loads:
+                value = self._content_before(arrays, load, carry)
+                if value is not None:
+                    moves[load] = value
+            if moves:
+                progress = True
+                updates = {s: E.substitute(u, moves) for s, u in updates.items()}
+                arrays = {n: self._map_array(a, moves) for n, a in arrays.items()}
+            if not progress:
+                break
+        uses: dict[Expr, set[str]] = {}
+        for s, u in updates.items():
+            for c in carried(u, self.ident):
+                uses.setdefault(c, set()).add(s)
+        in_pieces = {c for e in self._piece_exprs(arrays) for c in carried(e, self.ident)}
+        for s in names:
+            if s in final:
+                continue
+            c = carry[s]
+            form = peel(updates[s], c)
+            if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident) or c in in_pieces:
+                continue
+            start = self.entry_scalars.get(s)
+            if start is None:
+                continue
+            final[s] = combine(form[0], start, self._reduce(form[0], form[1])) if start.op != "undef" else E.undef(start.dtype)
+        for s in names:  # what only repeats another scalar's update, or cannot be known and may never be asked for
+            if s not in final:
+                same = next((o for o in names if o in final and updates[o] is updates[s]), None)
+                final[s] = final[same] if same else E.node("opaque", (), (self.ident, s), updates[s].dtype)
+        return final, {n: self._close_array(n, a) for n, a in arrays.items()}
+
+    # ---- scalars ----
+    def _closed_form(self, c: Expr, u: Expr, start: Expr | None) -> tuple[Expr, Expr] | None:
+        """Return the value at the start of iteration k, and after the loop."""
+        start = E.undef(u.dtype) if start is None else start
+        if u is c:
+            return start, start
+        if not carried(u, self.ident):
+            if not self.exact:
+                return None
+            before = E.substitute(u, {self.k: E.sub(self.k, E.const(1))})
+            last = E.substitute(u, {self.k: E.const(self.count - 1)})
+            return E.select(E.eq0(self.k), start, before), last
+        if c.is_int and u.op == "lin":
+            step = E.sub(u, c)
+            if not carried(step, self.ident) and self.k not in step.free:
+                return E.add(start, E.mul(step, self.k)), E.add(start, E.scale(step, self.count)) if self.exact else E.node(
+                    "opaque", (), (self.ident, "induction"), u.dtype
+                )
+        return None
+
+    def _reduce(self, kind: str, body: Expr) -> Expr:
+        if body.is_int and kind not in {"max", "min"} and self.k not in body.free:
+            return E.scale(body, self.count) if kind == "add" else E.reduce_(kind, [self.k], body)
+        if kind == "add" and self.k not in body.free and not body.is_int:
+            return E.binary("mul", body, E.const(self.count, body.dtype))
+        return E.reduce_(kind, [self.k], body)
+
+    # ---- arrays ----
+    def _piece_exprs(self, arrays: dict[str, Array] | None = None) -> list[Expr]:
+        return [e for a in (arrays or self.arrays).values() for p in a.pieces for e in (p.guard, p.index, p.value)]
+
+    @staticmethod
+    def _map_array(array: Array, mapping: dict[Expr, Expr]) -> Array:
+        return Array(array.name, array.dtype, array.base, array.loop, tuple(p.map(mapping) for p in array.pieces))
+
+    def _content_before(self, arrays: dict[str, Array], load: Expr, carry: dict[str, Expr]) -> Expr | None:
+        """Return what a cell holds when iteration k begins, where no earlier iteration's write to it depends on what it held."""
+        array = arrays[load.attr[1]]
+        index = load.args[0]
+        if carried(index, self.ident):
+            return None
+        entry = self.entry_arrays[array.name]
+        earlier = E.var("earlier", 0, self.count, "loop")
+        if self.count < 2:
+            return read(entry, index, self.facts)
+        layers: list[tuple[Expr, Expr]] = []
+        for piece in reversed(array.pieces):
+            if carried(piece.index, self.ident) or carried(piece.guard, self.ident):
+                return None
+            fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in piece.vars}
+            own = Piece(tuple(fresh.values()), piece.guard, piece.index, piece.value).map(fresh) if fresh else piece
+            if self.k not in piece.index.free and self.k not in piece.guard.free:  # rewritten in every iteration
+                found = solve(own, index)
+                if found is None:
+                    return None
+                values, condition = found
+                condition = E.and_(condition, E.not_(E.eq0(self.k)))
+                value = E.substitute(E.substitute(own.value, {self.k: E.sub(self.k, E.const(1))}), values)
+            else:
+                shifted = own.map({self.k: earlier})
+                quantified = Piece(
+                    (*own.vars, earlier),
+                    E.and_(shifted.guard, E.le0(E.add(E.sub(earlier, self.k), E.const(1)))),
+                    shifted.index,
+                    shifted.value,
+                )
+                found = solve(quantified, index)
+                if found is None:
+                    return None
+                values, condition = found
+                value = E.substitute(quantified.value, values)
+            from lift.pieces import known
+
+            condition = known(condition, self.facts)
+            if E.int_value(condition) == 0:
+                continue
+            if carried(value, self.ident):
+                return None
+            layers.append((condition, value))
+            if E.int_value(condition) == 1:
+                break
+        result = read(entry, index, self.facts)
+        for condition, value in reversed(layers):
+            result = E.select(condition, value, result)
+        return result
+
+    def _close_array(self, name: str, array: Array) -> Array:
+        entry = self.entry_arrays[name]
+        pieces: list[Piece] = []
+        for piece in array.pieces:
+            leaves = [c for e in (piece.guard, piece.index, piece.value) for c in carried(e, self.ident)]
+            if leaves:
+                pieces.append(self._reduced(name, piece, entry, leaves))
+            elif self.k in piece.index.free or self.k in piece.guard.free:
+                if self.k not in piece.index.free:
+                    raise NotNormal(f"'{name}' is overwritten in iterations that a condition chooses")
+                pieces.append(tidy(Piece((*piece.vars, self.k), piece.guard, piece.index, piece.value)))
+            else:
+                if not self.exact:
+                    raise NotNormal(f"'{name}' is overwritten in a loop whose length differs between threads")
+                pieces.append(piece.map({self.k: E.const(self.count - 1)}))
+        for older, p in enumerate(array.pieces):
+            for q in array.pieces[older + 1 :]:
+                self._check_order(name, p, q)
+        return Array(entry.name, entry.dtype, entry.base, entry.loop, entry.pieces + tuple(pieces))
+
+    def _check_order(self, name: str, older: Piece, newer: Piece) -> None:
+        """The newer piece stays on top only if it never meets an older one's later iteration."""
+        if self.k not in older.index.free and self.k not in newer.index.free:
+            return
+        earlier = E.var("earlier", 0, self.count, "loop")
+        fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in newer.vars}
+        shifted = newer.map({**fresh, self.k: earlier})
+        found = solve(Piece((*fresh.values(), earlier), shifted.guard, shifted.index, E.const(0)), older.index)
+        if found is None:
+            raise NotNormal(f"two writes to '{name}' in a loop may meet")
+        values, condition = found
+        if E.int_value(E.and_(condition, older.guard)) == 0 or earlier not in values:
+            return
+        if values[earlier] is not self.k and E.int_value(E.le0(E.sub(self.k, values[earlier]))) != 1:
+            raise NotNormal(f"two writes to '{name}' in a loop meet in different iterations")
+
+    def _reduced(self, name: str, piece: Piece, entry: Array, leaves: list[Expr]) -> Piece:
+        own = E.node("carryload", (piece.index,), (self.ident, name), entry.dtype)
+        if any(leaf is not own for leaf in leaves) or self.k in piece.index.free:
+            raise NotNormal(f"'{name}' depends on earlier iterations in a way that is no reduction")
+        form = peel(piece.value, own)
+        if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident):
+            raise NotNormal(f"the update of '{name}' is no reduction")
+        kind, body = form[0], form[1]
+        guard = piece.guard
+        if self.k in guard.free:
+            parts = guard.args if guard.op == "and" else (guard,)
+            varying = E.and_(*(p for p in parts if self.k in p.free))
+            guard = E.and_(*(p for p in parts if self.k not in p.free))
+            body = E.select(varying, body, E.IDENTITY[kind](body.dtype))
+        facts = E.and_(self.facts, guard)
+        start = read(entry, piece.index, facts)
+        return Piece(piece.vars, guard, piece.index, combine(kind, start, self._reduce(kind, body)))

@@ -1,0 +1,1 @@
+"""Proposes schedule plans. Empty in this version: see ARCHITECTURE.md for what it will hold."""

@@ -1,0 +1,47 @@
+"""The command line: exit codes, bundles, one clear sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+KERNELS = Path(__file__).parent.parent / "examples" / "kernels"
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tvm_xpiler", *arguments], capture_output=True, text=True, check=False, timeout=200)
+
+
+def test_translate_writes_a_bundle(tmp_path: Path) -> None:
+    done = cli("translate", str(KERNELS / "relu.cu"), "--arg", "n=500", "--to", "llvm", "--to", "cuda", "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "relu" / "report.json").read_text())
+    assert report["ok"] is True
+    assert report["lift"]["grade"] == "A"
+    assert (tmp_path / "relu" / "llvm" / "module.so").stat().st_size > 1000
+    assert 'extern "C" void relu_host' in (tmp_path / "relu" / "cuda" / "relu.cu").read_text()
+
+
+def test_exit_codes(tmp_path: Path) -> None:
+    assert cli("translate", str(KERNELS / "relu.cu")).returncode == 1
+    assert cli("translate").returncode == 2
+    assert cli("translate", str(KERNELS / "relu.cu"), "--arg", "n").returncode == 2
+    missing = cli("translate", str(tmp_path / "no.cu"))
+    assert missing.returncode == 1
+    assert "no such file" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    explained = cli("explain", "xp201")
+    assert explained.returncode == 0
+    assert "barrier" in explained.stdout
+    assert cli("explain", "XP999").returncode == 2
+    assert cli("doctor").returncode == 0
+
+
+def test_verify_of_two_files(tmp_path: Path) -> None:
+    wrong = tmp_path / "relu.cu"
+    wrong.write_text((KERNELS / "relu.cu").read_text().replace("0.0f", "0.1f"))
+    done = cli("verify", str(KERNELS / "relu.cu"), str(wrong), "--arg", "n=300")
+    assert done.returncode == 3
+    assert done.stdout.startswith("failed")

@@ -1,0 +1,64 @@
+"""The oracle's own semantics, against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lift.front import read
+from lift.launch import from_options
+from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.pipeline import Options, oracle_of
+
+
+def run(text: str, options: Options, inputs: dict[str, np.ndarray], mode: str = "native", order: int = 0) -> dict[str, np.ndarray]:
+    front = read(SourceFile("k.cu", text), Platform.CUDA)
+    problem = from_options(front, options.given, Platform.CUDA)
+    fill = {t.name: np.zeros(t.size, dtype=t.dtype) for t in problem.outputs}
+    return oracle_of(front, options).run(mode, problem, inputs, fill, order=order).outputs
+
+
+def test_warp_operations_in_any_thread_order() -> None:
+    text = """
+__global__ void k(const int* x, int* y) {
+  int v = x[threadIdx.x];
+  int up = __shfl_up_sync(0xffffffff, v, 1), down = __shfl_down_sync(0xffffffff, v, 2), flip = __shfl_xor_sync(0xffffffff, v, 5);
+  unsigned votes = __ballot_sync(0xffffffff, v > 0);
+  int sum = __reduce_add_sync(0xffffffff, v);
+  y[threadIdx.x] = up + 10 * down + 100 * flip + 1000 * __popc(votes) + sum;
+}
+"""
+    x = np.arange(-20, 44, dtype=np.int32)
+    options = Options(buffers={"x": (64, "in"), "y": (64, "out")}, grid=(1, 1, 1), block=(64, 1, 1))
+    want = []
+    for base in (0, 32):
+        v = x[base : base + 32]
+        up, down = np.concatenate([v[:1], v[:-1]]), np.concatenate([v[2:], v[-2:]])
+        want.append(up + 10 * down + 100 * v[np.arange(32) ^ 5] + 1000 * (v > 0).sum() + v.sum())
+    for order in (0, 1, 2, 3):
+        np.testing.assert_array_equal(run(text, options, {"x": x}, order=order)["y"], np.concatenate(want))
+
+
+def test_error_bounds_cover_the_rounding_and_not_much_more() -> None:
+    text = "__global__ void k(const float* x, float* y) { float s = 0; for (int i = 0; i < 1000; ++i) s += x[i]; y[0] = s; }\n"
+    x = np.random.default_rng(3).standard_normal(1000).astype(np.float32)
+    options = Options(buffers={"x": (1000, "in"), "y": (1, "out")}, grid=(1, 1, 1), block=(1, 1, 1))
+    value, bound = run(text, options, {"x": x}, "tracked")["y"][0]
+    native = float(run(text, options, {"x": x})["y"][0])
+    assert abs(value - x.astype(np.float64).sum()) < 1e-9
+    assert abs(native - value) <= bound < 1e-2
+
+
+def test_divergence_and_early_exit_do_not_hang() -> None:
+    text = """
+__global__ void k(const float* x, float* y) {
+  __shared__ float s[64];
+  if (threadIdx.x >= 40) return;
+  s[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  y[threadIdx.x] = s[39 - threadIdx.x];
+}
+"""
+    x = np.arange(64, dtype=np.float32)
+    options = Options(buffers={"x": (64, "in"), "y": (64, "out")}, grid=(1, 1, 1), block=(64, 1, 1))
+    np.testing.assert_array_equal(run(text, options, {"x": x})["y"][:40], x[:40][::-1])

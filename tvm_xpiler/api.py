@@ -1,0 +1,93 @@
+"""The Python interface: plain functions over the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lift.lifted import Lifted
+from lift.lifted import lift as lift_front
+from tvm_xpiler import pipeline
+from tvm_xpiler.core.errors import RunError
+from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.source import SourceFile, read_source
+from tvm_xpiler.pipeline import Options, Session, Translation
+from tvm_xpiler.verify.inputs import InputSet
+from tvm_xpiler.verify.oracle import Array
+from tvm_xpiler.verify.verdict import Verdict, examine, verify_all
+
+__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "translate"]
+
+
+def _source(kernel: str | Path | SourceFile) -> SourceFile:
+    """Take a path, a :class:`SourceFile`, or the text of a kernel (any string with a line break)."""
+    if isinstance(kernel, SourceFile):
+        return kernel
+    if isinstance(kernel, str) and "\n" in kernel:
+        return SourceFile("kernel.cu", kernel)
+    return read_source(kernel)
+
+
+def translate(
+    kernel: str | Path | SourceFile,
+    to: str | Sequence[str] = "llvm",
+    options: Options | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Translation:
+    """Translate a kernel and verify the result.
+
+    Args:
+        kernel: A file, or the text of one.
+        to: One or several of ``llvm`` and ``cuda``.
+        options: Values of the wrapper's scalars, or a launch; see :class:`Options`.
+        on_stage: Called with the name of each stage as it begins.
+
+    Raises:
+        XpilerError: A diagnostic about the kernel, with a stable code.
+    """
+    return pipeline.translate(_source(kernel), [to] if isinstance(to, str) else list(to), None, options, on_stage)
+
+
+def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lifted:
+    """Lift a kernel to TensorIR, without emitting or verifying.
+
+    Raises:
+        XpilerError: As for :func:`translate`.
+    """
+    session = Session(_source(kernel), None, options or Options())
+    return lift_front(session.front, session.problem())
+
+
+def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile, options: Options | None = None) -> Verdict:
+    """Judge a translation that someone else wrote: both files are run on the same inputs.
+
+    Both need the same parameters, in the same order.
+
+    Raises:
+        XpilerError: A diagnostic about either file.
+    """
+    options = options or Options()
+    first = Session(_source(original), Platform.CUDA, options)
+    problem = first.problem()
+    first.oracle.start("checked", "tracked")
+    examination = examine(first.oracle, problem, options.seed)
+    pipeline.refuse_wrong_source(first.source, examination)
+    second = Session(_source(translated), Platform.CUDA, replace(options, entry=None) if first.front.wrapper else options)
+    mine = second.problem()
+    if [type(p) for p in mine.params] != [type(p) for p in problem.params]:
+        raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")
+    renamed = {theirs.name: ours.name for theirs, ours in zip(mine.tensors, problem.tensors, strict=True)}
+
+    def execute(data: InputSet, outputs: dict[str, Array]) -> dict[str, Array]:
+        both = {**data.arrays, **outputs}
+        named = {theirs: both[ours] for theirs, ours in renamed.items()}
+        checked = second.oracle.run("checked", mine, named, named, budget=1.0)
+        wrong = next((f for f in checked.findings if f.code in {"XP201", "XP202"}), None)
+        if wrong is not None:
+            raise RunError("XP501", f"line {wrong.line}: {wrong.message}")
+        result = second.oracle.run("native", mine, named, named).outputs
+        return {renamed[name]: array for name, array in result.items()}
+
+    artifact = second.source.name
+    return verify_all(first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets)[artifact]

@@ -1,0 +1,99 @@
+"""The files of a translation: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.kernels import TensorSpec
+from tvm_xpiler.pipeline import Translation
+from tvm_xpiler.show import verdict_line
+
+SCHEMA = 1
+
+
+def report(t: Translation) -> dict[str, Any]:
+    """Return the content of ``report.json``; docs/report.md documents it."""
+    return {
+        "schema": SCHEMA,
+        "source": t.source.name,
+        "entry": t.problem.entry,
+        "ok": t.ok,
+        "parameters": [{"kind": "tensor" if isinstance(p, TensorSpec) else "scalar", **asdict(p)} for p in t.problem.params],
+        "launches": [asdict(launch) for launch in t.problem.launches],
+        "inferred": list(t.problem.inferred),
+        "lift": {"grade": t.lifted.grade, "reason": t.lifted.reason},
+        "examination": {
+            "findings": [asdict(f) for f in t.examination.findings],
+            "benign": list(t.examination.benign),
+            "blocks_checked": t.examination.blocks_run,
+            "blocks": t.examination.blocks_total,
+            "integer_inputs_below": t.examination.int_range,
+            "sandbox": {"enforced": t.examination.sandbox, "limits": ["time", "file size", "open files", "core dumps"]},
+        },
+        "targets": {
+            name: {
+                "ok": target.ok,
+                "notes": list(target.emitted.notes),
+                "verdicts": [
+                    {
+                        "grade": v.grade, "artifact": v.artifact, "summary": verdict_line(v), "bounds": v.bounds, "sampled": list(v.sampled),
+                        "matches": [asdict(m) for m in v.matches], "mismatch": asdict(v.mismatch) if v.mismatch else None, "reason": v.reason,
+                    }
+                    for v in target.verdicts
+                ],
+            }
+            for name, target in t.targets.items()
+        },
+        "seconds": {stage: round(seconds, 4) for stage, seconds in t.seconds.items()},
+    }  # fmt: skip
+
+
+def write(t: Translation, out: Path) -> Path:
+    """Write ``out/<stem>/``: a folder per target with code, plan and library, and report.json.
+
+    Code that was not verified gets the suffix ``.failed``, so that no build picks it up.
+
+    Raises:
+        ConfigError: XP001 when the folder cannot be written.
+    """
+    stem = Path(t.source.name).stem
+    final = out / stem
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=out))
+    except OSError as error:
+        raise ConfigError("XP001", f"{out}: {error.strerror}") from None
+    try:
+        for name, target in t.targets.items():
+            folder = work / name
+            folder.mkdir()
+            mark = "" if target.ok else ".failed"
+            (folder / f"{stem}{target.emitted.suffix}{mark}").write_text(target.emitted.text)
+            if target.emitted.plan:
+                (folder / "plan.py").write_text("from tvm import s_tir\n\n\n" + target.emitted.plan + "\n")
+            if target.ok:
+                target.emitted.save_library(folder / "module.so")
+            for file, data in target.emitted.binaries:
+                (folder / file).write_bytes(data)
+        (work / "lifted.py").write_text(t.lifted.func.script() + "\n")
+        (work / "report.json").write_text(json.dumps(report(t), indent=1) + "\n")
+        if final.is_dir():
+            old = Path(tempfile.mkdtemp(prefix=f".{stem}-old-", dir=out))
+            os.rename(final, old / "bundle")
+            os.rename(work, final)
+            shutil.rmtree(old)
+        else:
+            os.rename(work, final)
+        os.chmod(final, 0o755)
+    except OSError as error:
+        raise ConfigError("XP001", f"{out}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final

@@ -1,0 +1,285 @@
+"""The command line: ``tvm-xpiler translate|lift|verify|doctor|explain``. Results to stdout, facts to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from tvm_xpiler import __version__
+from tvm_xpiler.core.errors import CODES, ConfigError, XpilerError
+from tvm_xpiler.core.source import read_source
+
+DONE, DIAGNOSTIC, USAGE, NOT_VERIFIED = 0, 1, 2, 3
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def app() -> None:
+    """Translate tensor kernels between platforms, verified.
+
+    Exit codes: 0 done and verified, 1 a diagnostic about the input, 2 usage, 3 not verified.
+    """
+
+
+def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--arg", "scalars", multiple=True, metavar="NAME=VALUE", help="A scalar argument of the entry."),
+        click.option(
+            "--buffer",
+            "buffers",
+            multiple=True,
+            metavar="NAME=SIZE[:ROLE]",
+            help="A buffer's elements and role: in, out or inout.",
+        ),
+        click.option("--grid", metavar="X[,Y,Z]", help="Grid, for a kernel without host wrapper."),
+        click.option("--block", metavar="X[,Y,Z]", help="Block, for a kernel without host wrapper."),
+        click.option("--shared", default=0, metavar="BYTES", help="Dynamic shared memory, likewise."),
+        click.option("--entry", help="The host wrapper or kernel; NAME<ARGS> for a template."),
+        click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
+        click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
+        click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
+        click.option("--timeout", default=60.0, show_default=True, help="Seconds for one run of a kernel."),
+    ):
+        command = option(command)
+    return command
+
+
+def _options(o: dict[str, Any]) -> Any:
+    from tvm_xpiler.manifest import buffer_option, extents
+    from tvm_xpiler.pipeline import Options
+
+    def pairs(items: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
+        result = []
+        for item in items:
+            name, equals, value = item.partition("=")
+            if not equals:
+                raise click.UsageError(f"{flag} takes NAME=VALUE, not '{item}'")
+            result.append((name, value))
+        return result
+
+    def number(text: str) -> float:
+        try:
+            return int(text, 0)
+        except ValueError:
+            try:
+                return float(text)
+            except ValueError:
+                raise click.UsageError(f"'{text}' is no number") from None
+
+    def triple(text: str | None, flag: str) -> tuple[int, int, int] | None:
+        if text is None:
+            return None
+        try:
+            return extents([int(part) for part in text.split(",")])
+        except (ValueError, ConfigError):
+            raise click.UsageError(f"{flag} takes X[,Y,Z], not '{text}'") from None
+
+    return Options(
+        scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
+        buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
+        grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
+        arch=o.get("arch") or "sm_90", include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+    )  # fmt: skip
+
+
+@app.command()
+@click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm or cuda; may be repeated.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
+@click.option("--arch", help="Compute architecture of the cuda target.  [default: sm_90]")
+@click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
+@_launch_options
+def translate(
+    kernels: tuple[Path, ...],
+    targets: tuple[str, ...],
+    out: Path | None,
+    manifest: Path | None,
+    as_json: bool,
+    **o: Any,
+) -> None:
+    """Translate KERNELS and verify the results."""
+    from tvm_xpiler.manifest import Entry, read_manifest
+
+    if bool(kernels) == (manifest is not None):
+        raise click.UsageError("give kernel files, or --manifest")
+    entries = read_manifest(manifest) if manifest else [Entry(path, _options(o)) for path in kernels]
+    if len(entries) == 1:
+        sys.exit(_translate_one(entries[0], targets, out, as_json))
+    sys.exit(_translate_many(entries, targets, out, as_json))
+
+
+def _translate_one(entry: Any, targets: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+    from tvm_xpiler import bundle, pipeline, show
+
+    source = read_source(entry.file)
+    with tqdm(desc=entry.file.name, bar_format="{desc}: {postfix} {elapsed}", delay=1, leave=False) as bar:
+        result = pipeline.translate(source, targets, None, entry.options, on_stage=lambda stage: bar.set_postfix_str(stage))
+    if as_json:
+        _out.print_json(json.dumps(bundle.report(result)))
+    elif out is None:
+        for target in result.targets.values():
+            click.echo(target.emitted.text)
+    for line in show.summary(result):
+        _err.print(line, markup=False, style="red" if ": failed" in line else None)
+    if out is not None:
+        _err.print(f"written: {bundle.write(result, out)}", markup=False)
+    return DONE if result.ok else NOT_VERIFIED
+
+
+def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+    from tvm_xpiler import bundle, pipeline
+
+    grades: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    seconds: list[float] = []
+    worst = DONE
+    bar = tqdm(entries, unit="kernel")
+    for entry in bar:
+        begin = time.perf_counter()
+        grade, verdict, note = "-", "refused", ""
+        try:
+            result = pipeline.translate(read_source(entry.file), targets, None, entry.options)
+            grade, verdict = result.lifted.grade, "tested" if result.ok else "failed"
+            note = (
+                result.lifted.reason
+                if result.ok
+                else next(v.reason or str(v.mismatch) for t in result.targets.values() for v in t.verdicts if not v.ok)
+            )
+            worst = worst if result.ok else max(worst, NOT_VERIFIED)
+            if out is not None:
+                bundle.write(result, out)
+            if as_json:
+                tqdm.write(json.dumps(bundle.report(result)))
+        except XpilerError as error:
+            note = f"[{error.code}] {error.message}" + (f" at line {error.span.line}" if error.span else "")
+            worst = max(worst, DIAGNOSTIC)
+        took = time.perf_counter() - begin
+        seconds.append(took)
+        grades[grade] += 1
+        verdicts[verdict] += 1
+        if not as_json:
+            tqdm.write(f"{entry.file.name:44} {grade}  {verdict:8} {took:6.2f} s  {note}", file=sys.stdout)
+    table = Table(title=f"{len(entries)} kernels to {', '.join(targets)}")
+    for column in ("lifted", "grade A", "grade B", "grade C", "tested", "failed", "refused", "median s", "max s"):
+        table.add_column(column, justify="right")
+    ordered = sorted(seconds)
+    table.add_row(
+        str(len(entries) - grades["-"]), str(grades["A"]), str(grades["B"]), str(grades["C"]), str(verdicts["tested"]), str(verdicts["failed"]),
+        str(verdicts["refused"]), f"{ordered[len(ordered) // 2]:.2f}", f"{ordered[-1]:.2f}",
+    )  # fmt: skip
+    (_err if as_json else _out).print(table)
+    return worst
+
+
+@app.command()
+@click.argument("kernel", type=click.Path(path_type=Path))
+@_launch_options
+def lift(kernel: Path, **o: Any) -> None:
+    """Print KERNEL as TensorIR."""
+    from tvm_xpiler import api
+
+    lifted = api.lift(read_source(kernel), _options(o))
+    click.echo(lifted.func.script())
+    _err.print(f"grade {lifted.grade}" + (f": {lifted.reason}" if lifted.reason else ""), markup=False)
+
+
+@app.command()
+@click.argument("kernel", type=click.Path(path_type=Path))
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm or cuda.")
+@click.option("--arch", help="Compute architecture of the cuda target.")
+@_launch_options
+def emit(kernel: Path, target: str, **o: Any) -> None:
+    """Print the code for KERNEL without verifying it (exit code 3 says so)."""
+    from lift.lifted import lift as lift_front
+    from tvm_xpiler.core.errors import EmitError
+    from tvm_xpiler.emit.cuda import emit_cuda
+    from tvm_xpiler.emit.llvm import emit_llvm
+    from tvm_xpiler.pipeline import TARGETS, Session
+
+    if target not in TARGETS:
+        raise EmitError("XP402", f"unknown target '{target}'", hint=f"known: {', '.join(TARGETS)}")
+    options = _options(o)
+    session = Session(read_source(kernel), None, options)
+    problem = session.problem()
+    func = lift_front(session.front, problem).func
+    click.echo((emit_llvm(func, problem) if target == "llvm" else emit_cuda(func, problem, options.arch)).text)
+    _err.print("not verified: use translate")
+    sys.exit(NOT_VERIFIED)
+
+
+@app.command()
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("translated", type=click.Path(path_type=Path))
+@_launch_options
+def verify(original: Path, translated: Path, **o: Any) -> None:
+    """Judge TRANSLATED, written by anyone, against ORIGINAL: both are run on the same inputs."""
+    from tvm_xpiler import api, show
+
+    verdict = api.judge(read_source(original), read_source(translated), _options(o))
+    click.echo(show.verdict_line(verdict))
+    sys.exit(DONE if verdict.ok else NOT_VERIFIED)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what of the environment works, and how to get what is missing."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from tvm_xpiler.core.toolchain import tools
+
+    table = Table("part", "state", "for")
+    broken = False
+    for package in ("apache-tvm", "apache-tvm-ffi", "libclang", "numpy", "xgboost-cpu", "z3-solver", "openai"):
+        try:
+            state = version(package)
+        except PackageNotFoundError:
+            state, broken = "missing: pip install -e .", True
+        if package == "apache-tvm-ffi" and state.startswith("0.1.15"):
+            state, broken = f"{state}: crashes MetaSchedule, install 0.1.14.post1", True
+        table.add_row(package, state, "")
+    found = tools()
+    for tool in found.values():
+        table.add_row(tool.name, tool.version if tool.path else f"missing: {tool.get}", tool.purpose)
+    _out.print(table)
+    sys.exit(DIAGNOSTIC if broken or not (found["g++"].path or found["clang++"].path) else DONE)
+
+
+@app.command()
+@click.argument("code")
+def explain(code: str) -> None:
+    """Print what an error code means."""
+    found = CODES.get(code.upper())
+    if found is None:
+        raise click.UsageError(f"there is no code {code}; known: {', '.join(CODES)}")
+    click.echo(f"{found.name}: {found.title}\n\n{found.explanation}")
+
+
+def main() -> None:
+    """Run the command line; a diagnostic becomes one clear message and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Abort:
+        _err.print("interrupted")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        _err.print("interrupted")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except XpilerError as error:
+        _err.print(error.render(), markup=False)
+        sys.exit(USAGE if error.code in {"XP112", "XP402"} else DIAGNOSTIC)

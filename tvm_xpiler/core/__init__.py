@@ -1,0 +1,1 @@
+"""The base that every stage stands on; it imports none of them."""

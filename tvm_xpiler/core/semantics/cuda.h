@@ -1,0 +1,402 @@
+// CUDA C: what every builtin means, on the primitives of spmd.h. Sources: CUDA C++ Programming Guide (sections "C++ Language
+// Extensions", "Mathematical Functions") and the CUDA Math API reference. wmma's lane mapping is unspecified there; ours is
+// "lane l holds elements l*n .. l*n+n-1 of the row-major tile".
+#pragma once
+#include "spmd.h"
+
+#ifdef XP_PARSE
+#define __global__ __attribute__((global))
+#define __device__ __attribute__((device))
+#define __host__ __attribute__((host))
+#define __shared__ __attribute__((shared))
+#define __constant__ __attribute__((constant))
+#define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
+#define __forceinline__ inline
+#define __noinline__
+#define __managed__
+#define __grid_constant__
+#define __align__(n) __attribute__((aligned(n)))
+typedef float xp_f32;
+typedef double xp_f64;
+#else
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __constant__
+#define __launch_bounds__(...)
+#define __forceinline__ inline
+#define __noinline__
+#define __managed__
+#define __grid_constant__
+#define __align__(n) __attribute__((aligned(n)))
+#ifdef XP_TRACKED
+typedef xp::F32 xp_f32;
+typedef xp::F64 xp_f64;
+#else
+typedef float xp_f32;
+typedef double xp_f64;
+#endif
+#endif
+#ifndef __restrict__
+#define __restrict__ __restrict
+#endif
+#define warpSize 32
+#define XP_FN XP_SPEC inline
+
+// Vector types.
+#define XP_VECTOR(T, N)                                                                        \
+  struct N##1 { T x; }; struct N##2 { T x, y; }; struct N##3 { T x, y, z; };                     \
+  struct __attribute__((aligned(sizeof(T) * 4 > 16 ? 16 : sizeof(T) * 4))) N##4 { T x, y, z, w; }; \
+  XP_FN N##1 make_##N##1(T x) { N##1 r; r.x = x; return r; }                                     \
+  XP_FN N##2 make_##N##2(T x, T y) { N##2 r; r.x = x; r.y = y; return r; }                       \
+  XP_FN N##3 make_##N##3(T x, T y, T z) { N##3 r; r.x = x; r.y = y; r.z = z; return r; }         \
+  XP_FN N##4 make_##N##4(T x, T y, T z, T w) { N##4 r; r.x = x; r.y = y; r.z = z; r.w = w; return r; }
+XP_VECTOR(xp_f32, float) XP_VECTOR(xp_f64, double) XP_VECTOR(int, int) XP_VECTOR(unsigned, uint)
+XP_VECTOR(signed char, char) XP_VECTOR(unsigned char, uchar) XP_VECTOR(short, short) XP_VECTOR(unsigned short, ushort)
+XP_VECTOR(long long, longlong)
+#undef XP_VECTOR
+struct dim3 {
+  unsigned x, y, z;
+  XP_SPEC constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+extern const uint3 threadIdx, blockIdx;
+extern const dim3 blockDim, gridDim;
+
+// Barriers.
+#ifdef XP_PARSE
+#define __syncthreads xp_syncthreads  // clang has a builtin of that name
+#endif
+XP_FN void __syncthreads() { xp_block_barrier(); }
+XP_FN void __syncwarp(unsigned mask = 0xffffffffu) { xp_warp_barrier(mask); }
+XP_FN void __threadfence() {}
+XP_FN void __threadfence_block() {}
+
+// Integer and mixed functions.
+#define XP_MINMAX(T) \
+  XP_FN T max(T a, T b) { return a > b ? a : b; } \
+  XP_FN T min(T a, T b) { return a < b ? a : b; }
+XP_MINMAX(int) XP_MINMAX(unsigned) XP_MINMAX(long) XP_MINMAX(unsigned long) XP_MINMAX(long long) XP_MINMAX(unsigned long long)
+#undef XP_MINMAX
+XP_FN unsigned max(int a, unsigned b) { return max((unsigned)a, b); }
+XP_FN unsigned max(unsigned a, int b) { return max(a, (unsigned)b); }
+XP_FN unsigned min(int a, unsigned b) { return min((unsigned)a, b); }
+XP_FN unsigned min(unsigned a, int b) { return min(a, (unsigned)b); }
+#ifdef XP_TRACKED
+#define XP_FMINMAX(A, B) \
+  inline auto max(A a, B b) { return fmax(a, b); } inline auto min(A a, B b) { return fmin(a, b); }
+XP_FMINMAX(xp_f32, xp_f32) XP_FMINMAX(xp_f64, xp_f64) XP_FMINMAX(xp_f32, float) XP_FMINMAX(float, xp_f32)
+XP_FMINMAX(xp_f32, double) XP_FMINMAX(double, xp_f32) XP_FMINMAX(xp_f32, xp_f64) XP_FMINMAX(xp_f64, xp_f32)
+XP_FMINMAX(xp_f32, int) XP_FMINMAX(int, xp_f32) XP_FMINMAX(float, float) XP_FMINMAX(xp_f64, double) XP_FMINMAX(double, xp_f64)
+#else
+#define XP_FMINMAX(R, A, B) \
+  XP_FN R max(A a, B b) { return fmax((R)a, (R)b); } XP_FN R min(A a, B b) { return fmin((R)a, (R)b); }
+XP_FMINMAX(float, float, float) XP_FMINMAX(double, double, double) XP_FMINMAX(double, float, double) XP_FMINMAX(double, double, float)
+XP_FMINMAX(float, float, int) XP_FMINMAX(float, int, float) XP_FMINMAX(double, double, int) XP_FMINMAX(double, int, double)
+#endif
+#undef XP_FMINMAX
+
+// Single-precision functions of CUDA's own; the fast forms are approximated by the exact ones.
+XP_FN xp_f32 __expf(xp_f32 x) { return expf(x); }
+XP_FN xp_f32 __exp10f(xp_f32 x) { return exp2f(x * 3.321928094887362f); }
+XP_FN xp_f32 exp10f(xp_f32 x) { return exp2f(x * 3.321928094887362f); }
+XP_FN xp_f32 __logf(xp_f32 x) { return logf(x); }
+XP_FN xp_f32 __log2f(xp_f32 x) { return log2f(x); }
+XP_FN xp_f32 __log10f(xp_f32 x) { return log10f(x); }
+XP_FN xp_f32 __sinf(xp_f32 x) { return sinf(x); }
+XP_FN xp_f32 __cosf(xp_f32 x) { return cosf(x); }
+XP_FN xp_f32 __tanf(xp_f32 x) { return tanf(x); }
+XP_FN xp_f32 __powf(xp_f32 x, xp_f32 y) { return powf(x, y); }
+XP_FN xp_f32 __fdividef(xp_f32 x, xp_f32 y) { return x / y; }
+XP_FN xp_f32 fdividef(xp_f32 x, xp_f32 y) { return x / y; }
+XP_FN xp_f32 __saturatef(xp_f32 x) { return fminf(fmaxf(x, 0.0f), 1.0f); }
+XP_FN xp_f32 normcdff(xp_f32 x) { return 0.5f * (1.0f + erff(x * 0.7071067811865476f)); }
+XP_FN void sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
+XP_FN void __sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
+#ifdef XP_TRACKED
+inline xp_f32 __frsqrt_rn(xp_f32 x) { return rsqrtf(x); }
+#else
+XP_FN float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+XP_FN float rsqrt(float x) { return 1.0f / sqrtf(x); }
+XP_FN double rsqrt(double x) { return 1.0 / sqrt(x); }
+XP_FN float __frsqrt_rn(float x) { return rsqrtf(x); }
+#endif
+#define XP_ROUNDED(s)                                                    \
+  XP_FN xp_f32 __fadd_##s(xp_f32 x, xp_f32 y) { return x + y; }           \
+  XP_FN xp_f32 __fsub_##s(xp_f32 x, xp_f32 y) { return x - y; }           \
+  XP_FN xp_f32 __fmul_##s(xp_f32 x, xp_f32 y) { return x * y; }           \
+  XP_FN xp_f32 __fdiv_##s(xp_f32 x, xp_f32 y) { return x / y; }           \
+  XP_FN xp_f32 __frcp_##s(xp_f32 x) { return 1.0f / x; }                  \
+  XP_FN xp_f32 __fsqrt_##s(xp_f32 x) { return sqrtf(x); }                 \
+  XP_FN xp_f32 __fmaf_##s(xp_f32 x, xp_f32 y, xp_f32 z) { return fmaf(x, y, z); }
+XP_ROUNDED(rn)
+#undef XP_ROUNDED
+XP_FN xp_f32 __int2float_rn(int x) { return (xp_f32)x; }
+XP_FN xp_f32 __uint2float_rn(unsigned x) { return (xp_f32)x; }
+XP_FN int __float2int_rn(xp_f32 x) { return (int)rintf(x); }
+XP_FN int __float2int_rz(xp_f32 x) { return (int)truncf(x); }
+XP_FN int __float2int_rd(xp_f32 x) { return (int)floorf(x); }
+XP_FN int __float2int_ru(xp_f32 x) { return (int)ceilf(x); }
+#ifndef XP_TRACKED  // the bits of a tracked value are not those of a float
+#ifdef XP_PARSE
+XP_FN unsigned __float_as_uint(float x) { return __xp_bits(x); }
+XP_FN float __uint_as_float(unsigned x) { return __xp_float(x); }
+#else
+XP_FN unsigned __float_as_uint(float x) { return xp::bits(x); }
+XP_FN float __uint_as_float(unsigned x) { return xp::from_bits(x); }
+#endif
+XP_FN int __float_as_int(float x) { return (int)__float_as_uint(x); }
+XP_FN float __int_as_float(int x) { return __uint_as_float((unsigned)x); }
+#endif
+XP_FN int __mul24(int a, int b) { return ((a << 8) >> 8) * ((b << 8) >> 8); }
+XP_FN int __mulhi(int a, int b) { return (int)(((long long)a * b) >> 32); }
+XP_FN unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
+XP_FN int __popc(unsigned x) { int n = 0; for (int i = 0; i < 32; ++i) n += (x >> i) & 1; return n; }
+XP_FN int __ffs(int x) { int r = 0; for (int i = 31; i >= 0; --i) r = ((unsigned)x >> i) & 1 ? i + 1 : r; return r; }
+XP_FN int __clz(int x) { int r = 32; for (int i = 0; i < 32; ++i) r = ((unsigned)x >> i) & 1 ? 31 - i : r; return r; }
+XP_FN unsigned __brev(unsigned x) { unsigned r = 0; for (int i = 0; i < 32; ++i) r |= ((x >> i) & 1) << (31 - i); return r; }
+XP_FN unsigned __sad(int a, int b, unsigned c) { return c + (unsigned)(a > b ? a - b : b - a); }
+XP_FN int __dp4a(int a, int b, int c) {
+  for (int i = 0; i < 4; ++i) c += (int)(signed char)(a >> (8 * i)) * (int)(signed char)(b >> (8 * i));
+  return c;
+}
+XP_FN unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
+  for (int i = 0; i < 4; ++i) c += (unsigned)(unsigned char)(a >> (8 * i)) * (unsigned)(unsigned char)(b >> (8 * i));
+  return c;
+}
+template <class T> XP_FN T __ldg(const T* p) { return *p; }
+template <class T> XP_FN T __ldcs(const T* p) { return *p; }
+template <class T> XP_FN T __ldca(const T* p) { return *p; }
+template <class T> XP_FN void __stcs(T* p, T v) { *p = v; }
+
+// half and bfloat16.
+typedef half __half;
+typedef __nv_bfloat16 nv_bfloat16;
+struct half2 { half x, y; };
+typedef half2 __half2;
+struct __nv_bfloat162 { __nv_bfloat16 x, y; };
+XP_FN half __float2half(xp_f32 x) { return (half)x; }
+XP_FN half __float2half_rn(xp_f32 x) { return (half)x; }
+XP_FN xp_f32 __half2float(half x) { return (xp_f32)x; }
+XP_FN half __int2half_rn(int x) { return (half)(xp_f32)x; }
+XP_FN int __half2int_rn(half x) { return (int)rintf((xp_f32)x); }
+XP_FN half __hadd(half a, half b) { return a + b; }
+XP_FN half __hsub(half a, half b) { return a - b; }
+XP_FN half __hmul(half a, half b) { return a * b; }
+XP_FN half __hdiv(half a, half b) { return a / b; }
+XP_FN half __hneg(half a) { return -a; }
+XP_FN half __hfma(half a, half b, half c) { return (half)fmaf((xp_f32)a, (xp_f32)b, (xp_f32)c); }
+XP_FN half __hmax(half a, half b) { return (xp_f32)a > (xp_f32)b ? a : b; }
+XP_FN half __hmin(half a, half b) { return (xp_f32)a < (xp_f32)b ? a : b; }
+XP_FN bool __hgt(half a, half b) { return (xp_f32)a > (xp_f32)b; }
+XP_FN bool __hge(half a, half b) { return (xp_f32)a >= (xp_f32)b; }
+XP_FN bool __hlt(half a, half b) { return (xp_f32)a < (xp_f32)b; }
+XP_FN bool __hle(half a, half b) { return (xp_f32)a <= (xp_f32)b; }
+XP_FN bool __heq(half a, half b) { return (xp_f32)a == (xp_f32)b; }
+XP_FN half hexp(half x) { return (half)expf((xp_f32)x); }
+XP_FN half hlog(half x) { return (half)logf((xp_f32)x); }
+XP_FN half hsqrt(half x) { return (half)sqrtf((xp_f32)x); }
+XP_FN half hrsqrt(half x) { return (half)rsqrtf((xp_f32)x); }
+XP_FN half hrcp(half x) { return (half)(1.0f / (xp_f32)x); }
+XP_FN half htanh(half x) { return (half)tanhf((xp_f32)x); }
+XP_FN half2 __halves2half2(half a, half b) { half2 r; r.x = a; r.y = b; return r; }
+XP_FN half2 __half2half2(half a) { return __halves2half2(a, a); }
+XP_FN half2 __float2half2_rn(xp_f32 a) { return __half2half2((half)a); }
+XP_FN half2 __floats2half2_rn(xp_f32 a, xp_f32 b) { return __halves2half2((half)a, (half)b); }
+XP_FN half __low2half(half2 a) { return a.x; }
+XP_FN half __high2half(half2 a) { return a.y; }
+XP_FN xp_f32 __low2float(half2 a) { return (xp_f32)a.x; }
+XP_FN xp_f32 __high2float(half2 a) { return (xp_f32)a.y; }
+XP_FN float2 __half22float2(half2 a) { return make_float2((xp_f32)a.x, (xp_f32)a.y); }
+XP_FN half2 __hadd2(half2 a, half2 b) { return __halves2half2(a.x + b.x, a.y + b.y); }
+XP_FN half2 __hsub2(half2 a, half2 b) { return __halves2half2(a.x - b.x, a.y - b.y); }
+XP_FN half2 __hmul2(half2 a, half2 b) { return __halves2half2(a.x * b.x, a.y * b.y); }
+XP_FN half2 __hfma2(half2 a, half2 b, half2 c) { return __halves2half2(__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)); }
+XP_FN half2 __hmax2(half2 a, half2 b) { return __halves2half2(__hmax(a.x, b.x), __hmax(a.y, b.y)); }
+XP_FN half2 __hmin2(half2 a, half2 b) { return __halves2half2(__hmin(a.x, b.x), __hmin(a.y, b.y)); }
+XP_FN __nv_bfloat16 __float2bfloat16(xp_f32 x) { return (__nv_bfloat16)x; }
+XP_FN xp_f32 __bfloat162float(__nv_bfloat16 x) { return (xp_f32)x; }
+
+// Atomics.
+#define XP_ATOMIC(T)                                                    \
+  XP_FN T atomicAdd(T* p, T v) { return xp_atomic_add(p, v); }           \
+  XP_FN T atomicMax(T* p, T v) { return xp_atomic_max(p, v); }           \
+  XP_FN T atomicMin(T* p, T v) { return xp_atomic_min(p, v); }           \
+  XP_FN T atomicExch(T* p, T v) { return xp_atomic_exchange(p, v); }     \
+  XP_FN T atomicCAS(T* p, T e, T v) { return xp_atomic_cas(p, e, v); }
+XP_ATOMIC(int) XP_ATOMIC(unsigned) XP_ATOMIC(unsigned long long) XP_ATOMIC(xp_f32) XP_ATOMIC(xp_f64)
+#undef XP_ATOMIC
+XP_FN half atomicAdd(half* p, half v) { return xp_atomic_add(p, v); }
+XP_FN int atomicSub(int* p, int v) { return xp_atomic_add(p, -v); }
+
+// Warp collectives: lanes write a warp-local array, meet, and read it.
+template <class T> XP_FN T xp_shuffle(unsigned mask, T v, int source, bool inside) {
+  XP_WARP_LOCAL(T, slot, 32);
+  int lane = (int)xp_lane();
+  slot[lane] = v;
+  xp_warp_barrier(mask);
+  T r = slot[inside ? source : lane];
+  xp_warp_barrier(mask);
+  return r;
+}
+template <class T> XP_FN T __shfl_sync(unsigned mask, T v, int source, int width = 32) {
+  int lane = (int)xp_lane();
+  return xp_shuffle(mask, v, lane / width * width + source % width, true);
+}
+template <class T> XP_FN T __shfl_xor_sync(unsigned mask, T v, int lanes, int width = 32) {
+  int lane = (int)xp_lane(), source = lane ^ lanes;
+  return xp_shuffle(mask, v, source, source / width <= lane / width);
+}
+template <class T> XP_FN T __shfl_down_sync(unsigned mask, T v, int delta, int width = 32) {
+  int lane = (int)xp_lane();
+  return xp_shuffle(mask, v, lane + delta, lane % width + delta < width);
+}
+template <class T> XP_FN T __shfl_up_sync(unsigned mask, T v, int delta, int width = 32) {
+  int lane = (int)xp_lane();
+  return xp_shuffle(mask, v, lane - delta, lane % width >= delta);
+}
+template <class T> XP_FN T xp_warp_reduce(unsigned mask, T v, int kind) {
+  XP_WARP_LOCAL(T, slot, 32);
+  slot[xp_lane()] = v;
+  xp_warp_barrier(mask);
+  T r = 0; bool first = true;
+  for (int i = 0; i < 32; ++i) {
+    if ((mask >> i) & 1) {
+      T x = slot[i];
+      r = first ? x : kind == 0 ? (T)(r + x) : kind == 1 ? (x > r ? x : r) : kind == 2 ? (x < r ? x : r) : kind == 3 ? (T)(r & x) : kind == 4 ? (T)(r | x) : (T)(r ^ x);
+      first = false;
+    }
+  }
+  xp_warp_barrier(mask);
+  return r;
+}
+XP_FN int __reduce_add_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 0); }
+XP_FN unsigned __reduce_add_sync(unsigned mask, unsigned v) { return xp_warp_reduce(mask, v, 0); }
+XP_FN int __reduce_max_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 1); }
+XP_FN int __reduce_min_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 2); }
+XP_FN unsigned __ballot_sync(unsigned mask, int p) { return xp_warp_reduce(mask, p ? 1u << xp_lane() : 0u, 4); }
+XP_FN int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0; }
+XP_FN int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, !p) == 0; }
+XP_FN unsigned __activemask() { return 0xffffffffu; }
+XP_FN int __syncthreads_count(int p) {
+  __shared__ int count;
+  xp_block_barrier();
+  if (xp_tid() == 0) count = 0;
+  xp_block_barrier();
+  if (p) atomicAdd(&count, 1);
+  xp_block_barrier();
+  return count;
+}
+XP_FN int __syncthreads_or(int p) { return __syncthreads_count(p) != 0; }
+
+// Tensor-core fragments.
+namespace nvcuda {
+namespace wmma {
+struct matrix_a; struct matrix_b; struct accumulator;
+struct row_major; struct col_major;
+enum layout_t { mem_row_major, mem_col_major };
+template <class Use, int M, int N, int K> struct xp_shape;
+template <int M, int N, int K> struct xp_shape<matrix_a, M, N, K> { static constexpr int rows = M, cols = K; };
+template <int M, int N, int K> struct xp_shape<matrix_b, M, N, K> { static constexpr int rows = K, cols = N; };
+template <int M, int N, int K> struct xp_shape<accumulator, M, N, K> { static constexpr int rows = M, cols = N; };
+template <class Layout> struct xp_is_col { static constexpr bool value = false; };
+template <> struct xp_is_col<col_major> { static constexpr bool value = true; };
+template <class Use, int M, int N, int K, class T, class Layout = void> struct fragment {
+  static constexpr int num_elements = xp_shape<Use, M, N, K>::rows * xp_shape<Use, M, N, K>::cols / 32;
+  T x[num_elements];
+};
+template <class Use, int M, int N, int K, class T, class Layout, class V>
+XP_FN void fill_fragment(fragment<Use, M, N, K, T, Layout>& f, V value) {
+  for (int i = 0; i < f.num_elements; ++i) f.x[i] = (T)value;
+}
+template <class Use, int M, int N, int K, class T, class Layout>
+XP_FN void load_matrix_sync(fragment<Use, M, N, K, T, Layout>& f, const T* p, unsigned ld) {
+  constexpr int n = fragment<Use, M, N, K, T, Layout>::num_elements, cols = xp_shape<Use, M, N, K>::cols;
+  int lane = (int)xp_lane();
+  xp_warp_barrier(0xffffffffu);
+  for (int i = 0; i < n; ++i) {
+    int row = (lane * n + i) / cols, col = (lane * n + i) % cols;
+    f.x[i] = xp_is_col<Layout>::value ? p[col * (int)ld + row] : p[row * (int)ld + col];
+  }
+}
+template <int M, int N, int K, class T>
+XP_FN void load_matrix_sync(fragment<accumulator, M, N, K, T>& f, const T* p, unsigned ld, layout_t layout) {
+  constexpr int n = fragment<accumulator, M, N, K, T>::num_elements;
+  int lane = (int)xp_lane();
+  xp_warp_barrier(0xffffffffu);
+  for (int i = 0; i < n; ++i) {
+    int row = (lane * n + i) / N, col = (lane * n + i) % N;
+    f.x[i] = layout == mem_col_major ? p[col * (int)ld + row] : p[row * (int)ld + col];
+  }
+}
+template <int M, int N, int K, class T>
+XP_FN void store_matrix_sync(T* p, const fragment<accumulator, M, N, K, T>& f, unsigned ld, layout_t layout) {
+  constexpr int n = fragment<accumulator, M, N, K, T>::num_elements;
+  int lane = (int)xp_lane();
+  for (int i = 0; i < n; ++i) {
+    int row = (lane * n + i) / N, col = (lane * n + i) % N;
+    p[layout == mem_col_major ? col * (int)ld + row : row * (int)ld + col] = f.x[i];
+  }
+  xp_warp_barrier(0xffffffffu);
+}
+template <int M, int N, int K, class T, class C, class LA, class LB>
+XP_FN void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, N, K, T, LA>& a,
+                    const fragment<matrix_b, M, N, K, T, LB>& b, const fragment<accumulator, M, N, K, C>& c) {
+  XP_WARP_LOCAL(C, at, M* K);
+  XP_WARP_LOCAL(C, bt, K* N);
+  int lane = (int)xp_lane();
+  for (int i = 0; i < M * K / 32; ++i) at[lane * (M * K / 32) + i] = (C)a.x[i];
+  for (int i = 0; i < K * N / 32; ++i) bt[lane * (K * N / 32) + i] = (C)b.x[i];
+  xp_warp_barrier(0xffffffffu);
+  for (int i = 0; i < M * N / 32; ++i) {
+    int row = (lane * (M * N / 32) + i) / N, col = (lane * (M * N / 32) + i) % N;
+    C sum = c.x[i];
+    for (int k = 0; k < K; ++k) sum += at[row * K + k] * bt[k * N + col];
+    d.x[i] = sum;
+  }
+  xp_warp_barrier(0xffffffffu);
+}
+}  // namespace wmma
+}  // namespace nvcuda
+namespace wmma = nvcuda::wmma;
+
+// The host interface. `cudaMalloc` and the launch are the runtime's (runtime.h).
+typedef int cudaError_t;
+enum { cudaSuccess = 0 };
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8, cudaFuncAttributePreferredSharedMemoryCarveout = 9 };
+typedef struct xp_stream* cudaStream_t;
+typedef struct xp_event* cudaEvent_t;
+int xp_malloc(void** p, size_t bytes);
+int xp_copy(void* dst, const void* src, size_t bytes, int kind);
+int xp_set(void* dst, int value, size_t bytes);
+template <class T> inline cudaError_t cudaMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes); }
+template <class T> inline cudaError_t cudaMallocManaged(T** p, size_t bytes, unsigned = 1) { return xp_malloc((void**)p, bytes); }
+inline cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) { return xp_malloc(p, bytes); }
+inline cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) { return xp_copy(d, s, n, k); }
+inline cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t = 0) { return xp_copy(d, s, n, k); }
+inline cudaError_t cudaMemset(void* d, int v, size_t n) { return xp_set(d, v, n); }
+inline cudaError_t cudaMemsetAsync(void* d, int v, size_t n, cudaStream_t = 0) { return xp_set(d, v, n); }
+inline cudaError_t cudaFree(void*) { return 0; }
+inline cudaError_t cudaFreeAsync(void*, cudaStream_t) { return 0; }
+inline cudaError_t cudaDeviceSynchronize() { return 0; }
+inline cudaError_t cudaGetLastError() { return 0; }
+inline cudaError_t cudaPeekAtLastError() { return 0; }
+inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+inline cudaError_t cudaSetDevice(int) { return 0; }
+inline cudaError_t cudaStreamCreate(cudaStream_t* s) { *s = 0; return 0; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return 0; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return 0; }
+inline cudaError_t cudaEventCreate(cudaEvent_t* e) { *e = 0; return 0; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return 0; }
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t = 0) { return 0; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return 0; }
+inline cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { *ms = 0; return 0; }
+template <class K> inline cudaError_t cudaFuncSetAttribute(K, cudaFuncAttribute, int) { return 0; }
+#ifdef XP_PARSE
+cudaError_t cudaConfigureCall(dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = 0);
+cudaError_t __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = 0);
+#else
+#include "runtime.h"
+#endif
+#undef XP_FN

@@ -1,0 +1,29 @@
+"""The door to TVM 0.27: every module of ours that needs TVM takes it from here."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))  # TVM counts physical cores, which a small machine has one of
+os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
+
+import tvm_ffi
+from tvm import compile as compile_module
+from tvm import runtime, tirx
+from tvm.ir import IRModule, Range
+from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError
+from tvm.s_tir import analysis as s_tir_analysis
+from tvm.s_tir import transform as s_tir_transform
+from tvm.target import Target
+from tvm.target.codegen import llvm_get_system_cpu
+from tvm.tirx import PrimFunc
+
+__all__ = [
+    "IRModule", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "llvm_get_system_cpu",
+    "runtime", "s_tir_analysis", "s_tir_transform", "structurally_equal", "tirx",
+]  # fmt: skip
+
+
+def structurally_equal(a: object, b: object) -> bool:
+    """Return whether two pieces of IR are equal up to names."""
+    return bool(tvm_ffi.structural_equal(a, b, map_free_vars=True))

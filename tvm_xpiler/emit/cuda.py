@@ -1,0 +1,196 @@
+"""CUDA: the kernels that TVM generates, cleaned of its prelude, behind a launcher of the original signature."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tvm_xpiler.core.errors import EmitError, RunError
+from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
+from tvm_xpiler.core.platforms import PLATFORMS, Platform
+from tvm_xpiler.core.tir import IRModule, PrimFunc, SBlock, SBlockRealize, Schedule, ScheduleError, Target, compile_module
+from tvm_xpiler.core.toolchain import run_compiler, tools
+from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
+from tvm_xpiler.schedule.gpu_rules import schedule_gpu
+
+_AXES = ("x", "y", "z")
+
+
+def cuda_target(arch: str) -> Target:
+    """Return TVM's target for ``arch`` (e.g. ``sm_90``)."""
+    spec = PLATFORMS[Platform.CUDA]
+    return Target(
+        {
+            "kind": "cuda", "arch": arch, "max_threads_per_block": spec.max_threads, "max_shared_memory_per_block": spec.shared_bytes,
+            "thread_warp_size": spec.warp, "host": {"kind": "llvm"},
+        }
+    )  # fmt: skip
+
+
+def emit_cuda(func: PrimFunc, problem: Problem, arch: str = "sm_90", scheduled: IRModule | None = None) -> Emitted:
+    """Emit CUDA C for a lifted function.
+
+    Args:
+        func: The lifted function; its parameters are the problem's tensors in order.
+        problem: The kernel's parameters.
+        arch: Compute architecture.
+        scheduled: A module that is bound to GPU axes already; by default the rules schedule ``func``.
+
+    Raises:
+        EmitError: XP401 when no legal schedule or no code can be made.
+    """
+    plan = ""
+    func = _temporaries_as_parameters(func)
+    if scheduled is None:
+        sch = Schedule(IRModule({"main": func}), error_render_level="fast")
+        try:
+            sch = schedule_gpu(sch, PLATFORMS[Platform.CUDA])
+        except ScheduleError as error:
+            raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
+        scheduled, plan = sch.mod, str(sch.trace)
+    try:
+        built = compile_module(scheduled, target=cuda_target(arch))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise EmitError("XP401", f"CUDA code generation failed: {str(error).strip().splitlines()[-1]}") from None
+    if not built.mod.imports:
+        raise EmitError("XP401", "the schedule has no GPU kernel")
+    source = built.mod.imports[0].inspect_source()
+    text = _document(source, problem, scheduled["main"])
+    binaries, notes = _cubin(text, arch)
+    return Emitted("cuda", text, ".cu", plan, scheduled, built, binaries, notes)
+
+
+def _document(source: str, problem: Problem, func: PrimFunc) -> str:
+    """Return the kernels and a launcher that allocates, copies and launches."""
+    start = source.index('extern "C" __global__')
+    kernels = re.sub(r'^extern "C" __global__[^{;]*;\n', "", source[start:], flags=re.MULTILINE)
+    kernels = re.sub(r"-?0x[0-9a-f.]+p[+-]\d+f/\*([^*]*)\*/", lambda m: _literal(m.group(1), m.group(0)), kernels)
+    entry = entry_name(problem)
+    kernels = re.sub(r"\bmain_kernel\b", f"{entry}_kernel", kernels)
+    kernels = re.sub(r"\bmain_kernel_(\d+)\b", rf"{entry}_kernel_\1", kernels)
+    kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
+    kernels = re.sub(r"__shared__ alignas\((\d+)\)", r"__shared__ __align__(\1)", kernels)
+    kernels = re.sub(r"alignas\(\d+\) (\w+ \w+\[1\];)", r"\1", kernels)
+    kernels = re.sub(r"\buint\b", "unsigned", kernels)
+    signatures = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)", kernels)
+    nests = launch_extents(func)
+    if len(nests) != len(signatures):
+        raise EmitError("XP401", f"{len(signatures)} kernels were generated for {len(nests)} scheduled nests")
+    params = {t.name: t for t in problem.tensors}
+    lines = [f'extern "C" void {entry}({c_signature(problem)}) {{']
+    temporaries: dict[str, tuple[str, int]] = {}
+    for buffer in _temporaries(func, len(problem.tensors)):
+        temporaries[buffer[0]] = (buffer[1], buffer[2])
+    used = {word.split()[-1].lstrip("*") for _, arguments in signatures for word in arguments.split(",") if word.strip()}
+    for t in problem.tensors:
+        if t.name in used:
+            ctype = C_TYPES[t.dtype]
+            lines += [f"  {ctype}* d_{t.name};", f"  cudaMalloc(&d_{t.name}, {t.size} * sizeof({ctype}));"]
+            lines += [f"  cudaMemcpy(d_{t.name}, {t.name}, {t.size} * sizeof({ctype}), cudaMemcpyHostToDevice);"]
+    for name, (dtype, size) in temporaries.items():
+        if name in used:
+            ctype = C_TYPES[dtype]
+            lines += [f"  {ctype}* d_{name};", f"  cudaMalloc(&d_{name}, {size} * sizeof({ctype}));"]
+    for (name, arguments), (grid, block) in zip(signatures, nests, strict=True):
+        names = [word.split()[-1].lstrip("*") for word in arguments.split(",") if word.strip()]
+        lines.append(
+            f"  {name}<<<dim3({', '.join(map(str, grid))}), dim3({', '.join(map(str, block))})>>>({', '.join(f'd_{n}' for n in names)});"
+        )
+    for t in problem.outputs:
+        if t.name in used:
+            lines.append(f"  cudaMemcpy({t.name}, d_{t.name}, {t.size} * sizeof({C_TYPES[t.dtype]}), cudaMemcpyDeviceToHost);")
+    lines += [f"  cudaFree(d_{name});" for name in [*params, *temporaries] if name in used]
+    lines += ["}", ""]
+    scalars = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec)]
+    head = ["#include <cuda_runtime.h>", "#include <cstdint>"]
+    if "half" in kernels:
+        head.append("#include <cuda_fp16.h>")
+    if "bfloat16" in kernels:
+        head.append("#include <cuda_bf16.h>")
+    if scalars:
+        head += ["", f"// Specialized to {', '.join(scalars)}."]
+    return "\n".join([*head, "", kernels.strip(), "", *lines])
+
+
+def _literal(readable: str, exact: str) -> str:
+    """Return a decimal literal that is exactly the value of TVM's hexadecimal one."""
+    import struct
+
+    value = float.fromhex(exact.split("f/*")[0])
+    short = repr(value)
+    for digits in range(6, 18):
+        candidate = f"{value:.{digits}g}"
+        if struct.pack("f", float(candidate)) == struct.pack("f", value):
+            short = candidate
+            break
+    del readable
+    return short + ("f" if any(c in short for c in ".e") else ".0f")
+
+
+def launch_extents(func: PrimFunc) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+    """Return grid and block of each kernel, in order, from the thread bindings of the scheduled nests."""
+    body = func.body.block.body
+    nests = list(body.seq) if type(body).__name__ == "SeqStmt" else [body]
+    result = []
+    for nest in nests:
+        extents: dict[str, int] = {}
+        _bindings(nest, extents)
+        if not any(tag.startswith(("blockIdx", "threadIdx")) for tag in extents):
+            continue
+        grid = tuple(extents.get(f"blockIdx.{a}", 1) for a in _AXES)
+        block = tuple(extents.get(f"threadIdx.{a}", 1) for a in _AXES)
+        result.append(((grid[0], grid[1], grid[2]), (block[0], block[1], block[2])))
+    return result
+
+
+def _bindings(stmt: Any, extents: dict[str, int]) -> None:
+    kind = type(stmt).__name__
+    if kind == "For":
+        if stmt.thread_binding is not None:
+            tag = str(stmt.thread_binding.thread_tag)
+            extents[tag] = max(extents.get(tag, 0), int(stmt.extent))
+        _bindings(stmt.body, extents)
+    elif kind == "SeqStmt":
+        for child in stmt.seq:
+            _bindings(child, extents)
+    elif kind == "SBlockRealize":
+        _bindings(stmt.block.body, extents)
+    elif kind == "IfThenElse":
+        _bindings(stmt.then_case, extents)
+
+
+def _temporaries_as_parameters(func: PrimFunc) -> PrimFunc:
+    """Pass the buffers between kernels in from outside: device code cannot allocate global memory."""
+    root = func.body.block
+    held = list(root.alloc_buffers)
+    if not held:
+        return func
+    body = SBlockRealize([], True, SBlock([], [], [], "root", root.body))
+    return PrimFunc([*func.params, *held], body).with_attrs({"global_symbol": "main", "tirx.noalias": True, "s_tir": True})
+
+
+def _temporaries(func: PrimFunc, tensors: int) -> list[tuple[str, str, int]]:
+    """Return name, dtype and size of the parameters behind the problem's own tensors."""
+    result = []
+    for buffer in list(func.params)[tensors:]:
+        size = 1
+        for extent in buffer.ty.shape:
+            size *= int(extent)
+        result.append((str(buffer.name), str(buffer.ty.dtype), size))
+    return result
+
+
+def _cubin(text: str, arch: str) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
+    """Compile the text where nvcc is here."""
+    nvcc = tools()["nvcc"].path
+    if nvcc is None:
+        return (), ("no cubin: nvcc is not here",)
+    with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
+        (Path(folder) / "kernel.cu").write_text(text)
+        try:
+            run_compiler([nvcc, f"-arch={arch}", "-cubin", "-o", "kernel.cubin", "kernel.cu"], Path(folder))
+        except RunError as error:
+            raise EmitError("XP401", f"nvcc rejects the emitted text: {error.message}") from None
+        return (("kernel.cubin", (Path(folder) / "kernel.cubin").read_bytes()),), (f"cubin for {arch} by nvcc",)

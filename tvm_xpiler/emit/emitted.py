@@ -1,0 +1,58 @@
+"""What emission gives: the texts, the plan, and something that runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvm_xpiler.core.kernels import C_TYPES, Problem, TensorSpec
+from tvm_xpiler.core.tir import IRModule
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Code for one target.
+
+    Attributes:
+        target: ``llvm`` or ``cuda``.
+        text: Readable source with the host function of the original signature.
+        suffix: The text's file ending.
+        plan: The schedule as Python that runs against stock ``tvm.s_tir``.
+        module: The scheduled module.
+        runtime: TVM's executable, where the target has one that can be loaded here.
+        binaries: Further files by name (a cubin).
+        notes: What was chosen or left out, in words.
+    """
+
+    target: str
+    text: str
+    suffix: str
+    plan: str
+    module: IRModule
+    runtime: Any
+    binaries: tuple[tuple[str, bytes], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def save_library(self, path: Path) -> None:
+        """Write the loadable library to ``path``."""
+        self.runtime.export_library(str(path))
+
+
+def c_signature(problem: Problem, const: bool = True) -> str:
+    """Return the C parameter list of the problem's entry."""
+    parts = []
+    for param in problem.params:
+        ctype = C_TYPES[param.dtype]
+        if isinstance(param, TensorSpec):
+            parts.append(f"{'const ' if const and param.role == 'in' else ''}{ctype}* {param.name}")
+        else:
+            parts.append(f"{ctype} {param.name}")
+    return ", ".join(parts)
+
+
+def entry_name(problem: Problem) -> str:
+    """Return a C identifier for the host function: the wrapper's own name, or the kernel's with ``_launch``."""
+    if problem.has_wrapper:
+        return problem.entry
+    return "".join(c if c.isalnum() else "_" for c in problem.entry).strip("_") + "_launch"

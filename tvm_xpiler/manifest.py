@@ -1,0 +1,95 @@
+"""Many kernels in one TOML file: entry, arguments, launch and roles of each. docs/manifest.md describes it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.pipeline import Options
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kernel of a manifest."""
+
+    file: Path
+    options: Options
+
+
+def buffer_option(text: str) -> tuple[int, str]:
+    """Parse ``SIZE[:in|out|inout]``.
+
+    Raises:
+        ConfigError: XP110.
+    """
+    size, _, role = text.partition(":")
+    if not size.isdigit() or role not in {"", "in", "out", "inout"}:
+        raise ConfigError("XP110", f"a buffer is SIZE or SIZE:in|out|inout, not '{text}'")
+    return int(size), role
+
+
+def extents(values: Any) -> tuple[int, int, int]:
+    """Return three extents from one to three numbers.
+
+    Raises:
+        ConfigError: XP112.
+    """
+    numbers = [values] if isinstance(values, int) else list(values)
+    if not 1 <= len(numbers) <= 3 or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise ConfigError("XP112", f"a grid or block is one to three positive numbers, not {values!r}")
+    numbers += [1] * (3 - len(numbers))
+    return numbers[0], numbers[1], numbers[2]
+
+
+def read_manifest(path: Path) -> list[Entry]:
+    """Read a manifest; files are relative to it.
+
+    Raises:
+        ConfigError: XP001 or XP112.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError("XP001", f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("XP112", f"{path}: {error}") from None
+    kernels = data.get("kernel")
+    if not isinstance(kernels, list) or not kernels:
+        raise ConfigError("XP112", f"{path}: no [[kernel]] table")
+    entries = []
+    for position, kernel in enumerate(kernels, start=1):
+        unknown = set(kernel) - _KEYS
+        if unknown or not isinstance(kernel.get("file"), str):
+            what = f"unknown key '{sorted(unknown)[0]}'" if unknown else "no 'file'"
+            raise ConfigError("XP112", f"{path}: kernel {position}: {what}", hint=f"known keys: {', '.join(sorted(_KEYS))}")
+        scalars = kernel.get("scalars", {})
+        if not isinstance(scalars, dict) or not all(isinstance(v, (int, float)) for v in scalars.values()):
+            raise ConfigError("XP112", f"{path}: kernel {position}: scalars are numbers by name")
+        entries.append(
+            Entry(
+                (path.parent / kernel["file"]).resolve(),
+                Options(
+                    scalars=scalars,
+                    buffers={name: buffer_option(str(text)) for name, text in kernel.get("buffers", {}).items()},
+                    grid=extents(kernel["grid"]) if "grid" in kernel else None,
+                    block=extents(kernel["block"]) if "block" in kernel else None,
+                    shared_bytes=int(kernel.get("shared", 0)),
+                    entry=kernel.get("entry"),
+                    seed=int(kernel.get("seed", 1)),
+                    sets=kernel.get("sets"),
+                    timeout=float(kernel.get("timeout", 60.0)),
+                    include=tuple(kernel.get("include", ())),
+                ),
+            )
+        )
+    return entries

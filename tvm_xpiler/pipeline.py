@@ -1,0 +1,265 @@
+"""The stages in order: parse, launch, examine, lift, emit, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lift import launch as launches
+from lift.front import Front, read
+from lift.lifted import Lifted, lift
+from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
+from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.platforms import Platform, dialect_of
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.emit.cuda import emit_cuda
+from tvm_xpiler.emit.emitted import Emitted
+from tvm_xpiler.emit.execute import run_library, run_text
+from tvm_xpiler.emit.llvm import emit_llvm
+from tvm_xpiler.verify.inputs import InputSet
+from tvm_xpiler.verify.oracle import Array, Oracle
+from tvm_xpiler.verify.verdict import Examination, Execute, Verdict, examine, verify_all
+
+TARGETS = ("llvm", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a kernel is launched and what is asked for; see the command line for their meaning."""
+
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    buffers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    grid: tuple[int, int, int] | None = None
+    block: tuple[int, int, int] | None = None
+    shared_bytes: int = 0
+    entry: str | None = None
+    arch: str = "sm_90"
+    include: tuple[str, ...] = ()
+    seed: int = 1
+    sets: int | None = None
+    timeout: float = 60.0
+
+    @property
+    def given(self) -> launches.Given:
+        return launches.Given(self.scalars, self.buffers, self.grid, self.block, self.shared_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target's code and what is known of it."""
+
+    emitted: Emitted
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.verdicts) and all(v.ok for v in self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A translated kernel with all evidence.
+
+    Attributes:
+        source: The user's file.
+        problem: Its parameters and launches.
+        examination: What running the source showed.
+        lifted: The TensorIR and its grade.
+        targets: Code and verdicts by target name.
+        seconds: Wall time by stage.
+    """
+
+    source: SourceFile
+    problem: Problem
+    examination: Examination
+    lifted: Lifted
+    targets: Mapping[str, Target]
+    seconds: Mapping[str, float]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every target's code was verified."""
+        return bool(self.targets) and all(target.ok for target in self.targets.values())
+
+    def _repr_html_(self) -> str:
+        from tvm_xpiler.show import html
+
+        return html(self)
+
+    def __rich__(self) -> Any:
+        from tvm_xpiler.show import panel
+
+        return panel(self)
+
+
+class Session:
+    """One source file on its way through the stages; each is timed."""
+
+    def __init__(
+        self,
+        source: SourceFile,
+        platform: Platform | None,
+        options: Options,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> None:
+        suffix = source.name[source.name.rfind(".") :] if "." in source.name else ""
+        found = platform or dialect_of(suffix)
+        if found is None:
+            raise LiftError("XP002", f"{source.name}: the ending '{suffix}' names no dialect", hint="give --from cuda")
+        self.source, self.platform, self.options = source, found, options
+        self.seconds: dict[str, float] = {}
+        self._on_stage = on_stage
+        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include))
+        self.oracle = oracle_of(self.front, options)
+        self.oracle.start("native")
+
+    def timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        """Run ``work`` under a stage's clock."""
+        if self._on_stage is not None:
+            self._on_stage(stage)
+        begin = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
+
+    def problem(self) -> Problem:
+        """Return the launch, from a dry run or from the options."""
+        given = self.options.given
+        launches.check_given(self.front, given)
+        if not self.front.wrapper:
+            return launches.from_options(self.front, given, self.platform)
+        parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
+        try:
+            events = self.oracle.record(parameters)
+        except RunError as error:
+            if error.code == "XP302":
+                raise
+            raise LiftError(
+                "XP110",
+                f"the dry run of '{self.front.entry}' failed: {error.message}",
+                hint="give --entry KERNEL with --grid, --block and --buffer",
+            ) from None
+        return launches.from_record(self.front, given, events, self.platform)
+
+
+def oracle_of(front: Front, options: Options) -> Oracle:
+    """Return the oracle of a parsed file."""
+    setup = None
+    if not front.wrapper and options.grid and options.block:
+        setup = f"dim3({', '.join(map(str, options.grid))}), dim3({', '.join(map(str, options.block))}), {options.shared_bytes}"
+    elif not front.wrapper:
+        setup = "dim3(1), dim3(1), 0"
+    return Oracle(
+        front.source,
+        front.runnable,
+        front.header,
+        front.entry,
+        [None if p.pointer else p.type_text for p in front.parameters],
+        setup,
+        front.has_device_variables,
+    )
+
+
+def translate(
+    source: SourceFile,
+    targets: Sequence[str],
+    platform: Platform | None = None,
+    options: Options | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Translation:
+    """Translate one kernel file.
+
+    Args:
+        source: The file.
+        targets: Names from :data:`TARGETS`.
+        platform: The file's dialect; from its ending by default.
+        options: Launch and limits.
+        on_stage: Called with the name of each stage as it begins.
+
+    Raises:
+        XpilerError: A diagnostic about the input, with a code.
+    """
+    options = options or Options()
+    for name in targets:
+        if name not in TARGETS:
+            raise EmitError("XP402", f"unknown target '{name}'", hint=f"known: {', '.join(TARGETS)}")
+    session = Session(source, platform, options, on_stage)
+    problem = session.timed("launch", session.problem)
+    session.oracle.start("checked", "tracked")
+    lifted = session.timed("lift", lambda: lift(session.front, problem))
+    examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
+    refuse_wrong_source(source, examination)
+    result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, targets, examination))
+    if not all(t.ok for t in result.values()) and lifted.grade == "A":
+        # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
+        try:
+            plain = session.timed("lift", lambda: lift(session.front, problem, at_most="C"))
+            second = session.timed("emit and verify", lambda: _judge(session, problem, plain, targets, examination))
+        except XpilerError:
+            second = {}
+        if second and all(t.ok for t in second.values()):
+            lifted, result = Lifted(plain.func, plain.grade, "the normal form was not verified"), second
+    return Translation(source, problem, examination, lifted, result, session.seconds)
+
+
+def refuse_wrong_source(source: SourceFile, examination: Examination) -> None:
+    """Raise the diagnostic of a source that computes no single function."""
+    fatal = examination.fatal
+    if fatal is not None:
+        where = f"block {fatal.block}, thread {fatal.thread}"
+        hints = {
+            "XP201": "put __syncthreads() between them, or use an atomic",
+            "XP202": "guard the access, or give the sizes that the kernel expects",
+        }
+        raise LiftError(fatal.code, f"{fatal.message}; {where}", fatal.span(source), hints.get(fatal.code))
+
+
+def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence[str], examination: Examination) -> dict[str, Target]:
+    emitted: dict[str, Emitted] = {}
+    artifacts: dict[str, Execute] = {}
+    owner: dict[str, str] = {}
+    for name in targets:
+        code = emit_llvm(lifted.func, problem) if name == "llvm" else emit_cuda(lifted.func, problem, session.options.arch)
+        emitted[name] = code
+        runs = _cpu_runs(code, problem) if name == "llvm" else {"CUDA text in the oracle": _cuda_run(code, problem)}
+        for artifact, run in runs.items():
+            artifacts[artifact] = run
+            owner[artifact] = name
+    verdicts = verify_all(session.oracle, problem, artifacts, examination.int_range, session.options.seed, session.options.sets)
+    return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name)) for name in targets}
+
+
+def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
+    def library(data: InputSet, outputs: dict[str, Array]) -> dict[str, Array]:
+        return run_library(code, problem, data.arrays, outputs)
+
+    def text(data: InputSet, outputs: dict[str, Array]) -> dict[str, Array]:
+        return run_text(code, problem, data.arrays, outputs)
+
+    return {"LLVM library": library, "C++ text": text}
+
+
+def _cuda_run(code: Emitted, problem: Problem) -> Execute:
+    """Run emitted CUDA text through the very oracle that runs sources, every access checked the first time."""
+    state: dict[str, Any] = {}
+
+    def run(data: InputSet, outputs: dict[str, Array]) -> dict[str, Array]:
+        if "oracle" not in state:
+            text = SourceFile("emitted.cu", code.text)
+            try:
+                front = read(text, Platform.CUDA)
+            except XpilerError as error:
+                raise RunError("XP501", f"the emitted text does not parse: {error.message}") from None
+            state["oracle"] = oracle_of(front, Options())
+            state["oracle"].start("native", "checked")
+            checked = state["oracle"].run("checked", problem, data.arrays, outputs, budget=1.0)
+            wrong = next((f for f in checked.findings if f.code in {"XP201", "XP202"}), None)
+            if wrong is not None:
+                raise RunError("XP501", f"the emitted text is wrong at line {wrong.line}: {wrong.message}")
+        result: dict[str, Array] = state["oracle"].run("native", problem, data.arrays, outputs).outputs
+        return result
+
+    return run

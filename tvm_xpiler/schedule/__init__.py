@@ -1,0 +1,1 @@
+"""Schedules over the normal form: facts about blocks, and the rules that an expert would apply without search."""

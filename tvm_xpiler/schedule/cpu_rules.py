@@ -1,0 +1,156 @@
+"""The rule-based plan for a CPU: register tiles, contiguous vectors, all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+
+_PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
+
+
+def schedule_cpu(sch: Schedule, lanes: int) -> Schedule:
+    """Return ``sch`` with every block tiled, vectorized and parallel where that is legal.
+
+    Args:
+        sch: A schedule over the normal form.
+        lanes: float32 elements of a vector register.
+    """
+    for name in [sch.get(b).name_hint for b in blocks(sch)]:
+        for rule in (_column_tile, _vector_reduction, _vectorize_last, _parallel_only):
+            done = _attempt(sch, name, rule, lanes)
+            if done is not None:
+                sch = done
+                break
+    return sch
+
+
+def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts, int], bool], lanes: int) -> Schedule | None:
+    trial = sch.copy()
+    block = trial.get_sblock(name)
+    seen = facts(trial, block)
+    if seen is None:
+        return None
+    try:
+        return trial if rule(trial, block, seen, lanes) else None
+    except ScheduleError:
+        return None
+
+
+def _worth_threads(seen: BlockFacts) -> bool:
+    return seen.spatial * seen.reduction >= _PARALLEL_WORK
+
+
+def _outer_parallel(sch: Schedule, loops: list[Any], seen: BlockFacts) -> None:
+    if loops and _worth_threads(seen):
+        sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])
+
+
+def _contiguous(seen: BlockFacts, axis: int) -> bool:
+    """Every access moves by one element or none along ``axis``, and the write moves."""
+    return seen.strides[0] is not None and seen.strides[0][axis] == 1 and all(s is not None and s[axis] in (0, 1) for s in seen.strides)
+
+
+def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Reductions whose last output axis is contiguous everywhere: rows x vectors in registers, reduction inside."""
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    if seen.reduction == 1 or not spatial or not _contiguous(seen, spatial[-1]) or seen.extents[spatial[-1]] < lanes:
+        return False
+    loops = list(sch.get_loops(block))
+    outer = [loops[i] for i in spatial[:-1]]
+    reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
+    width = lanes * next((m for m in (4, 2, 1) if seen.extents[spatial[-1]] % (lanes * m) == 0), 1)
+    column, vector = sch.split(loops[spatial[-1]], [None, width])
+    vectors, vector = sch.split(vector, [None, lanes]) if width > lanes else (None, vector)
+    rows = None
+    if outer:
+        extent = seen.extents[spatial[-2]]
+        reused = any(s is not None and s[spatial[-2]] == 0 for s in seen.strides[1:])
+        count = next((m for m in (6, 4, 8, 5, 3, 2) if extent % m == 0), 1) if reused else 1
+        if count > 1:
+            last, rows = sch.split(outer[-1], [None, count])
+            outer[-1] = last
+    inner = [loop for loop in (rows, vectors) if loop is not None]
+    sch.reorder(*outer, column, *reduce, *inner, vector)
+    sch.vectorize(vector)
+    for loop in inner:
+        sch.unroll(loop)
+    _outer_parallel(sch, [*outer, column], seen)
+    sch.decompose_reduction(block, reduce[0])
+    for loop in sch.get_loops(sch.get_sblock(seen.name + "_init"))[-1:]:
+        sch.vectorize(loop)
+    return True
+
+
+def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Reductions that run along contiguous memory: one partial result per lane, joined at the end."""
+    reduce = [i for i, r in enumerate(seen.reduces) if r]
+    if not reduce or seen.extents[reduce[-1]] < 2 * lanes or seen.extents[reduce[-1]] % lanes:
+        return False
+    last = reduce[-1]
+    if not any(s is not None and s[last] == 1 for s in seen.strides[1:]) or any(
+        s is None or s[last] not in (0, 1) for s in seen.strides[1:]
+    ):
+        return False
+    loops = list(sch.get_loops(block))
+    width = lanes * next((m for m in (4, 2, 1) if seen.extents[last] % (lanes * m) == 0 and seen.extents[last] >= 2 * lanes * m), 1)
+    _, lane = sch.split(loops[last], [None, width])
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    partial = sch.rfactor(lane, len(spatial))
+    block = sch.get_sblock(seen.name)
+    outer = list(sch.get_loops(block))[: len(spatial)]
+    if outer:
+        fused = sch.fuse(*outer) if len(outer) > 1 else outer[0]
+        sch.compute_at(partial, fused, preserve_unit_loops=True)
+        if _worth_threads(seen):
+            sch.parallel(fused)
+    inner = list(sch.get_loops(partial))[1 if outer else 0 :]
+    node = sch.get(partial)
+    kinds = {it.var.name: int(it.iter_type) for it in node.iter_vars}
+    del kinds
+    lane_loop = next(loop for loop in inner if int(sch.get(loop).extent) == width and loop is not None)
+    rest = [loop for loop in inner if not sch.get(loop).same_as(sch.get(lane_loop))]
+    if rest:
+        sch.reorder(*rest, lane_loop)
+    if width > lanes:
+        many, lane_loop = sch.split(lane_loop, [None, lanes])
+        sch.unroll(many)
+    sch.vectorize(lane_loop)
+    long = [loop for loop in rest if int(sch.get(loop).extent) > 1]
+    if long:
+        sch.decompose_reduction(partial, long[0])
+        sch.vectorize(sch.get_loops(sch.get_sblock(sch.get(partial).name_hint + "_init"))[-1]) if width == lanes else None
+    return True
+
+
+def _vectorize_last(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Elementwise blocks: vectors along the last axis, threads over the rest."""
+    if seen.reduction > 1 or not seen.extents or not _contiguous(seen, len(seen.extents) - 1):
+        return False
+    loops = list(sch.get_loops(block))
+    extent = seen.extents[-1]
+    outer, last = loops[:-1], loops[-1]
+    if extent >= lanes:
+        chunk = lanes if outer or extent < 64 * lanes else 16 * lanes
+        head, tail = sch.split(last, [None, chunk])
+        if chunk > lanes and extent % chunk == 0:
+            middle, tail = sch.split(tail, [None, lanes])
+            del middle
+        outer.append(head)
+        if extent % lanes == 0 or not outer[:-1]:
+            sch.vectorize(tail)
+    elif extent > 1:
+        sch.vectorize(last)
+    _outer_parallel(sch, outer, seen)
+    return True
+
+
+def _parallel_only(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """What no vector rule fits still runs on all cores."""
+    del lanes
+    spatial = [loop for loop, r in zip(sch.get_loops(block), seen.reduces, strict=True) if not r]
+    leading = seen.reduces.index(True) if True in seen.reduces else len(seen.reduces)
+    _outer_parallel(sch, spatial[:leading], seen)
+    return True

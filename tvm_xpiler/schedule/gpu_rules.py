@@ -1,0 +1,161 @@
+"""The rule-based plan for a GPU: every output in its own thread or block, tiles in shared memory, reductions across threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm_xpiler.core.platforms import PlatformSpec
+from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+
+_TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
+
+
+def schedule_gpu(sch: Schedule, spec: PlatformSpec) -> Schedule:
+    """Return ``sch`` with every block bound to the GPU's axes."""
+    for name in [sch.get(b).name_hint for b in blocks(sch)]:
+        for rule in (_shared_tiles, _cross_thread, _one_thread_each, _bind_only):
+            trial = sch.copy()
+            block = trial.get_sblock(name)
+            seen = facts(trial, block)
+            if seen is None:
+                raise ScheduleError(f"block '{name}' is not a plain loop nest")
+            done = _run(rule, trial, block, seen, spec)
+            if done:
+                sch = trial
+                break
+    return sch
+
+
+def _run(
+    rule: Callable[[Schedule, Any, BlockFacts, PlatformSpec], bool],
+    sch: Schedule,
+    block: Any,
+    seen: BlockFacts,
+    spec: PlatformSpec,
+) -> bool:
+    try:
+        return rule(sch, block, seen, spec)
+    except ScheduleError:
+        if rule is _bind_only:
+            raise
+        return False
+
+
+def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+    """Contractions: two operands that each lack one of the two last output axes are staged through shared memory."""
+    del spec
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    reduce = [i for i, r in enumerate(seen.reduces) if r]
+    if len(spatial) < 2 or not reduce or len(seen.strides) != 3 or seen.reduction < 2 * _DEPTH or any(s is None for s in seen.strides):
+        return False
+    left, right = seen.strides[1], seen.strides[2]
+    assert left is not None
+    assert right is not None
+    rows = [i for i in spatial if left[i] and not right[i]] or [i for i in spatial if right[i] and not left[i]]
+    columns = (
+        [i for i in spatial if (right[i] and not left[i])] if rows and left[rows[0]] else [i for i in spatial if left[i] and not right[i]]
+    )
+    batch = [i for i in spatial if i not in rows and i not in columns]
+    row_extent = _product(seen, rows)
+    column_extent = _product(seen, columns)
+    if (
+        not rows
+        or not columns
+        or row_extent < _TILE
+        or column_extent < _TILE
+        or row_extent % _TILE
+        or column_extent % _TILE
+        or seen.reduction % _DEPTH
+    ):
+        return False
+    loops = list(sch.get_loops(block))
+    sch.reorder(*(loops[i] for i in [*batch, *rows, *columns, *reduce]))
+
+    def fused(axes: list[int]) -> Any:
+        picked = [loops[i] for i in axes]
+        return sch.fuse(*picked) if len(picked) > 1 else picked[0]
+
+    z = fused(batch) if batch else None
+    i, j, k = fused(rows), fused(columns), fused(reduce)
+    side = _TILE // _THREAD_TILE
+    by, ty, yi = sch.split(i, [None, side, _THREAD_TILE])
+    bx, tx, xi = sch.split(j, [None, side, _THREAD_TILE])
+    ko, ki = sch.split(k, [None, _DEPTH])
+    order = [by, bx, ty, tx, ko, ki, yi, xi]
+    sch.reorder(*([z] if z is not None else []), *order)
+    if z is not None:
+        sch.bind(z, "blockIdx.z")
+    for loop, axis in ((by, "blockIdx.y"), (bx, "blockIdx.x"), (ty, "threadIdx.y"), (tx, "threadIdx.x")):
+        sch.bind(loop, axis)
+    local = sch.cache_write(block, 0, "local")
+    sch.reverse_compute_at(local, tx)
+    for operand in range(2):
+        staged = sch.cache_read(block, operand, "shared")
+        sch.compute_at(staged, ko)
+        inner = list(sch.get_loops(staged))[-_rank(sch, staged) :]
+        flat = sch.fuse(*inner) if len(inner) > 1 else inner[0]
+        _, fy, fx = sch.split(flat, [None, side, side])
+        sch.bind(fy, "threadIdx.y")
+        sch.bind(fx, "threadIdx.x")
+    for loop in (yi, xi):
+        sch.unroll(loop)
+    sch.decompose_reduction(block, ko)
+    return True
+
+
+def _product(seen: BlockFacts, axes: list[int]) -> int:
+    result = 1
+    for i in axes:
+        result *= seen.extents[i]
+    return result
+
+
+def _rank(sch: Schedule, block: Any) -> int:
+    return len(sch.get(block).iter_vars)
+
+
+def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+    """Few outputs with long reductions: the threads of a block share one reduction."""
+    if seen.reduction < 2 * spec.warp or seen.spatial >= 1 << 14:
+        return False
+    loops = list(sch.get_loops(block))
+    spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
+    reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
+    sch.reorder(*spatial, *reduce)
+    if not spatial:
+        return False
+    outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
+    inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
+    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), spec.warp)
+    _, lane = sch.split(inner, [None, threads])
+    sch.bind(outer, "blockIdx.x")
+    sch.bind(lane, "threadIdx.x")
+    return True
+
+
+def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec, in_register: bool = True) -> bool:
+    """Every output element in a thread of its own; the reduction stays inside, in a register."""
+    loops = list(sch.get_loops(block))
+    spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
+    reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
+    if reduce and spatial:
+        sch.reorder(*spatial, *reduce)
+    if not spatial:
+        spatial = [sch.add_unit_loop(loops[0] if loops else block)]
+    flat = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
+    threads = 256 if seen.spatial >= 256 * 32 else max(spec.warp, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+    outer, inner = sch.split(flat, [None, threads])
+    sch.bind(outer, "blockIdx.x")
+    sch.bind(inner, "threadIdx.x")
+    if in_register and reduce:
+        local = sch.cache_write(block, 0, "local")
+        sch.reverse_compute_at(local, inner)
+        sch.decompose_reduction(block, reduce[0])
+    return True
+
+
+def _bind_only(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+    """As :func:`_one_thread_each` where an in-place update forbids another buffer: partial sums stay in the output."""
+    return _one_thread_each(sch, block, seen, spec, in_register=False)

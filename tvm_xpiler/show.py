@@ -1,0 +1,65 @@
+"""How a translation shows itself: in a console and in a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tvm_xpiler.pipeline import Translation
+    from tvm_xpiler.verify.verdict import Verdict
+
+_LEXER = {"llvm": "cpp", "cuda": "cuda"}
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return one line that says what was run, with what result, on how much."""
+    if verdict.mismatch is not None:
+        m = verdict.mismatch
+        return f"failed: {verdict.artifact}: {m.tensor}[{m.index}] is {m.got:.9g}, the original says {m.want:.9g} (rounding explains {m.bound:.2g}); {m.count} elements, {m.inputs} inputs"
+    if verdict.grade == "failed":
+        return f"failed: {verdict.artifact}: {verdict.reason}"
+    elements = sum(m.elements for m in verdict.matches)
+    worst = max((m.worst for m in verdict.matches), default=0.0)
+    return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound"
+
+
+def summary(t: Translation) -> list[str]:
+    """Return the facts of a translation, a line each."""
+    lines = [f"lifted: grade {t.lifted.grade}" + (f" ({t.lifted.reason})" if t.lifted.reason else "")]
+    for name, target in t.targets.items():
+        lines += [f"{name}: {verdict_line(v)}" for v in target.verdicts]
+    lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]
+    lines += [f"note: {text}" for text in t.examination.benign]
+    return lines
+
+
+def panel(t: Translation) -> Panel:
+    """Return a console view: facts, TensorIR, code."""
+    parts: list[object] = [Text(line, style="red" if ": failed" in line else "") for line in summary(t)]
+    parts.append(Syntax(t.lifted.func.script(), "python"))
+    for name, target in t.targets.items():
+        parts.append(Syntax(target.emitted.text, _LEXER[name]))
+    return Panel(Group(*parts), title=f"{t.source.name} · {'verified' if t.ok else 'not verified'}")  # type: ignore[arg-type]
+
+
+def html(t: Translation) -> str:
+    """Return source, lifted TIR and emitted code side by side, with a verdict badge."""
+    columns = [("source", t.source.text), ("TensorIR", t.lifted.func.script())] + [
+        (name, target.emitted.text) for name, target in t.targets.items()
+    ]
+    cells = "".join(
+        f'<div style="flex:1;min-width:22em;overflow:auto"><b>{escape(title)}</b><pre style="font-size:85%">{escape(text)}</pre></div>'
+        for title, text in columns
+    )
+    color = "#1a7f37" if t.ok else "#cf222e"
+    badge = (
+        f'<span style="background:{color};color:white;padding:0 .5em;border-radius:.5em">{"verified" if t.ok else "not verified"}</span>'
+    )
+    facts = "".join(f"<li>{escape(line)}</li>" for line in summary(t))
+    return f'<div>{badge} grade {t.lifted.grade}<ul>{facts}</ul><div style="display:flex;gap:1em">{cells}</div></div>'

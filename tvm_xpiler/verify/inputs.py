@@ -1,0 +1,95 @@
+"""Inputs that a wrong kernel fails on: random, structured and adversarial, all from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_xpiler.core.kernels import Problem, TensorSpec
+from tvm_xpiler.verify.oracle import numpy_dtype
+
+Array = npt.NDArray[Any]
+_INTS = {"int8": 128, "uint8": 128, "int16": 1000, "uint16": 1000}
+INT_RANGES = (100, 8, 2, 1)  # tried in turn for 32- and 64-bit integers, which may be addresses
+KINDS = ("random", "one-hot", "ramp", "signed zeros", "large", "tiny", "infinities")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSet:
+    """Flat arrays for the ``in`` and ``inout`` tensors, by name, and the kind of data that they are."""
+
+    kind: str
+    arrays: dict[str, Array]
+
+
+def poison(tensor: TensorSpec) -> Array:
+    """Return what an output holds before a run: a pattern that no kernel computes by chance."""
+    dtype = numpy_dtype(tensor.dtype)
+    data = np.empty(tensor.size, dtype=dtype)
+    if dtype.itemsize == 1:
+        data.view(np.uint8)[:] = 0x5A if tensor.dtype != "bool" else 1
+    elif dtype.itemsize == 2:
+        data.view(np.uint16)[:] = 0x7E5A
+    else:
+        data.view(np.uint32)[:] = 0x7FC0DEAD
+    return data
+
+
+def _floats(kind: str, size: int, dtype: np.dtype[Any], rng: np.random.Generator, first: bool) -> Array:
+    normal = rng.standard_normal(size, dtype=np.float32)
+    if kind == "ramp":
+        return np.linspace(-2.0, 3.0, size).astype(dtype)
+    if kind == "one-hot" and first:
+        data = np.zeros(size, dtype=dtype)
+        data[rng.integers(0, size, max(1, size // 97))] = 1
+        return data
+    if kind == "signed zeros":
+        return rng.choice(np.array([-0.0, 0.0, 1.0, -1.0]), size).astype(dtype)
+    if kind == "large":
+        return (normal * (8 if dtype.itemsize == 2 else 1024)).astype(dtype)
+    if kind == "tiny":
+        return (normal * 2.0**-12).astype(dtype)
+    if kind == "infinities":
+        data = normal.astype(dtype)
+        picked = rng.integers(0, size, max(1, size // 113))
+        data[picked] = np.where(rng.random(len(picked)) < 0.5, np.inf, -np.inf).astype(dtype)
+        return data
+    return normal.astype(dtype)
+
+
+def make(problem: Problem, kind: str, seed: int, int_range: int) -> InputSet:
+    """Return one input set.
+
+    Args:
+        problem: The kernel's parameters.
+        kind: One of :data:`KINDS`.
+        seed: For the random numbers.
+        int_range: 32- and 64-bit integers are drawn from ``[0, int_range)``, or ``[-n, n)`` for the first of INT_RANGES.
+    """
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    arrays: dict[str, Array] = {}
+    floats = [t for t in problem.inputs if "float" in t.dtype]
+    hot = floats[seed % len(floats)].name if floats else ""
+    for tensor in problem.inputs:
+        dtype = numpy_dtype(tensor.dtype)
+        if "float" in tensor.dtype:
+            arrays[tensor.name] = _floats(kind, tensor.size, dtype, rng, tensor.name == hot) if tensor.size else np.empty(0, dtype)
+        elif tensor.dtype == "bool":
+            arrays[tensor.name] = rng.integers(0, 2, tensor.size).astype(bool)
+        else:
+            limit = _INTS.get(tensor.dtype, int_range)
+            low = 0 if tensor.dtype.startswith("u") or (tensor.dtype not in _INTS and int_range < INT_RANGES[0]) else -limit
+            high = 256 if tensor.dtype == "uint8" else limit
+            arrays[tensor.name] = rng.integers(low, high, tensor.size).astype(dtype)
+    return InputSet(kind, arrays)
+
+
+def input_sets(problem: Problem, seed: int, int_range: int, count: int) -> Iterator[InputSet]:
+    """Yield ``count`` input sets, the most telling kinds first."""
+    useful = [k for k in KINDS if k == "random" or any("float" in t.dtype for t in problem.inputs)]
+    for i in range(count):
+        yield make(problem, useful[i % len(useful)], seed + i // len(useful), int_range)

@@ -1,0 +1,330 @@
+"""The oracle: the original text, compiled by the host compiler against the executable header, run in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from tvm_xpiler.core.errors import RunError
+from tvm_xpiler.core.fingerprint import SEMANTICS, cached, fingerprint, semantics_fingerprint
+from tvm_xpiler.core.headers import empty_headers
+from tvm_xpiler.core.kernels import Problem, ScalarSpec, TensorSpec
+from tvm_xpiler.core.source import SourceFile, Span
+from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
+
+Array = npt.NDArray[Any]
+MODES = ("native", "checked", "tracked")
+_FLAGS = {
+    "native": ["-O2", "-march=native"],
+    "checked": ["-O1", "-g1", "-march=native", "-DXP_CHECKED"],
+    "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
+}
+_BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
+_KINDS = {
+    "w": ("XP201", "two threads write this address with no barrier between them"),
+    "r": ("XP201", "a read and a write of this address with no barrier between them"),
+    "o": ("XP202", "reads outside of its buffer"),
+    "O": ("XP202", "writes outside of its buffer"),
+    "u": ("XP203", "reads memory that nothing wrote"),
+}
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return numpy's dtype of one of our dtype names."""
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A defect of the source that a run proved: its code, what happened, where, and to which block and thread."""
+
+    code: str
+    message: str
+    line: int
+    block: tuple[int, int, int]
+    thread: tuple[int, int, int]
+
+    def span(self, source: SourceFile) -> Span | None:
+        """Return the place in the user's text."""
+        if not 1 <= self.line <= source.text.count("\n") + 1:
+            return None
+        text = source.line_text(self.line)
+        start = source.offset(self.line, len(text) - len(text.lstrip()) + 1)
+        return Span(source, start, start + max(len(text.strip()), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run left: outputs by name (for ``tracked`` floats an array of shape (n, 2): value and error bound), findings."""
+
+    outputs: dict[str, Array]
+    findings: tuple[Finding, ...]
+    blocks_run: int
+    blocks_total: int
+    seconds: float
+    ambiguous: int
+    sandbox: str
+    divergent: bool
+
+
+class Oracle:
+    """One source file, built up to three ways: ``native``, ``checked`` (every access looked up), ``tracked`` (error bounds)."""
+
+    def __init__(
+        self,
+        source: SourceFile,
+        runnable: str,
+        header: str,
+        entry: str,
+        types: Sequence[str | None],
+        launch: str | None,
+        serial: bool = False,
+    ) -> None:
+        """Args:
+        source: The user's file, for places in findings.
+        runnable: Its text as plain C++.
+        header: The dialect's executable header.
+        entry: The host wrapper or kernel to call.
+        types: C type of each scalar parameter, None for pointers.
+        launch: ``dim3(..), dim3(..), bytes`` where ``entry`` is a kernel.
+        serial: Keep all blocks in one process (the source has device variables).
+        """
+        self.source = source
+        self.serial = serial
+        arguments = [f"xp::any({i})" if t is None else f"xp::scalar<{t}>({i})" for i, t in enumerate(types)]
+        call = (
+            f"{entry}({', '.join(arguments)});"
+            if launch is None
+            else f'xp::run(xp::configure("site0", {launch}), {", ".join([entry, *arguments])});'
+        )
+        lines = runnable.split("\n")
+        includes = [line for line in lines if re.match(r"\s*#\s*include\s*<", line)]
+        body = "\n".join("" if re.match(r"\s*#\s*include\s*<", line) else line for line in lines)
+        self.text = "\n".join(
+            [f'#include "{header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#endif",
+             '#line 1 "kernel.cu"', body, '#line 1 "entry"', f"void xp_entry() {{ {call} }}", ""]
+        )  # fmt: skip
+        self._builds: dict[str, Future[Path]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=2)
+
+    def start(self, *modes: str) -> None:
+        """Begin to build ``modes`` in the background."""
+        for mode in modes:
+            if mode not in self._builds:
+                self._builds[mode] = self._pool.submit(self._build, mode)
+
+    def program(self, mode: str) -> Path:
+        """Return the executable of ``mode``, built at need.
+
+        Raises:
+            RunError: XP301 or XP302.
+        """
+        self.start(mode)
+        return self._builds[mode].result()
+
+    def available(self, mode: str) -> bool:
+        """Say whether the text compiles in ``mode``."""
+        try:
+            self.program(mode)
+        except RunError as error:
+            if error.code == "XP302":
+                return False
+            raise
+        return True
+
+    def _build(self, mode: str) -> Path:
+        cxx = host_cxx()
+        flags = [*_BASE, *_FLAGS[mode], f"-I{SEMANTICS}", f"-I{empty_headers(True)}"]
+        folder = str(Path(self.source.name).resolve().parent)
+
+        def runtime(work: Path) -> None:
+            run_compiler([cxx, *flags, "-c", str(SEMANTICS / "runtime.cpp"), "-o", "runtime.o"], work)
+
+        def unit(work: Path) -> None:
+            (work / "unit.cpp").write_text(self.text)
+            instrument = ["-fsanitize=thread", "-fsanitize=bounds"] if mode == "checked" else []
+            run_compiler([cxx, *flags, f"-I{folder}", *instrument, "-c", "unit.cpp", "-o", "unit.o"], work)
+            run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
+
+        compiler = tools()["g++"].version or cxx
+        library = cached(fingerprint("runtime", mode, compiler, semantics_fingerprint()), runtime)
+        return (
+            cached(
+                fingerprint(
+                    "unit",
+                    mode,
+                    compiler,
+                    semantics_fingerprint(),
+                    self.text,
+                    folder if '#include "' in self.text[40:] else "",
+                ),
+                unit,
+            )
+            / "program"
+        )
+
+    # ---- running ----
+    def record(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 20.0) -> list[list[str]]:
+        """Run the wrapper dry and return what it allocated, copied and launched.
+
+        Args:
+            parameters: Per parameter its dtype, and its value where it is a scalar.
+            timeout: In seconds.
+        """
+        plan = ["record"]
+        for dtype, value in parameters:
+            plan.append(f"tensor {dtype} 0 in - -" if value is None else f"scalar {dtype} {value!r}")
+        with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
+            lines = self._execute("native", plan, Path(folder), timeout)
+        return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "launch"}]
+
+    def run(
+        self,
+        mode: str,
+        problem: Problem,
+        inputs: Mapping[str, Array],
+        poison: Mapping[str, Array],
+        *,
+        order: int = 0,
+        budget: float | None = None,
+        timeout: float = 60.0,
+    ) -> Run:
+        """Run the kernel on ``inputs``.
+
+        Args:
+            mode: One of :data:`MODES`.
+            problem: The kernel's parameters.
+            inputs: Flat arrays of the ``in`` and ``inout`` tensors.
+            poison: What ``out`` tensors hold before the run, flat.
+            order: 0 threads in order, 1 backwards, n > 1 shuffled by seed n.
+            budget: Stop after so many seconds with the blocks done by then; None runs all.
+            timeout: Kill the process after so many seconds.
+
+        Raises:
+            RunError: XP205 on a crash or timeout; XP301, XP302.
+        """
+        with tempfile.TemporaryDirectory(prefix="xpiler-") as name:
+            folder = Path(name)
+            workers = 1 if self.serial or mode == "checked" else os.cpu_count() or 1
+            plan = [f"workers {workers}", f"order {order}"] + ([f"budget {budget}"] if budget is not None else [])
+            for index, param in enumerate(problem.params):
+                match param:
+                    case ScalarSpec(_, dtype, value):
+                        plan.append(f"scalar {dtype} {value!r}")
+                    case TensorSpec(tensor, dtype, size, role):
+                        data = inputs[tensor] if role != "out" else poison[tensor]
+                        data.tofile(folder / f"in{index}")
+                        plan.append(f"tensor {dtype} {size} {role} {folder}/in{index} {folder}/out{index}")
+            lines = self._execute(mode, plan, folder, timeout)
+            outputs: dict[str, Array] = {}
+            for index, param in enumerate(problem.params):
+                if isinstance(param, TensorSpec) and param.role != "in":
+                    tracked = mode == "tracked" and "float" in param.dtype
+                    raw = np.fromfile(folder / f"out{index}", dtype=np.float64 if tracked else numpy_dtype(param.dtype))
+                    outputs[param.name] = raw.reshape(-1, 2) if tracked else raw
+        return self._result(mode, lines, outputs, problem)
+
+    def _execute(self, mode: str, plan: list[str], folder: Path, timeout: float) -> list[str]:
+        program = self.program(mode)
+        (folder / "plan").write_text("\n".join(plan) + "\n")
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(timeout * 4) + 1, int(timeout * 4) + 2))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 30, 32 << 30))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+            os.setsid()
+
+        process = subprocess.Popen(
+            [program, folder / "plan"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            preexec_fn=limit,
+            env={},
+        )
+        try:
+            text, _ = process.communicate(timeout=timeout)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as stop:
+            os.killpg(process.pid, 9)
+            process.communicate()
+            if isinstance(stop, KeyboardInterrupt):
+                raise
+            raise RunError(
+                "XP205",
+                f"the kernel ran for over {timeout:.0f} s on the CPU",
+                hint="raise --timeout, or give smaller sizes",
+            ) from None
+        lines = [line for line in text.splitlines() if line.strip()]
+        if lines and lines[-1] == "end":
+            return lines
+        known = [line for line in lines if line.startswith(("error ", "crash "))]
+        if mode == "checked" and any(line.startswith(("finding ", "bounds ")) for line in lines):
+            return lines  # it crashed after it said why
+        if known and known[0].startswith("crash "):
+            _, signal, where, offset = known[0].split()
+            buffer = f" near argument {where} at byte {offset}" if int(where) >= 0 else ""
+            raise RunError("XP205", f"the kernel crashed with signal {signal}{buffer}")
+        raise RunError("XP205", known[0][6:] if known else f"the kernel ended with status {process.returncode}")
+
+    def _result(self, mode: str, lines: list[str], outputs: dict[str, Array], problem: Problem) -> Run:
+        ran, total, seconds, ambiguous, sandbox = 0, 0, 0.0, 0, "none"
+        raw: list[list[str]] = []
+        for line in lines:
+            words = line.split()
+            if words[0] == "ran":
+                ran, total, seconds = int(words[1]), int(words[2]), float(words[3])
+            elif words[0] == "ambiguous":
+                ambiguous = int(words[1])
+            elif words[0] == "sandbox":
+                sandbox = words[1]
+            elif words[0] in {"finding", "bounds"}:
+                raw.append(words)
+        places = self._lines([words[2] for words in raw if words[0] == "finding"], mode)
+        findings = []
+        for words in raw:
+            numbers = tuple(map(int, words[-7:-1] if words[0] == "finding" else words[3:9]))
+            block, thread = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
+            if words[0] == "bounds":
+                findings.append(Finding("XP202", "an array index is outside of its extent", int(words[1]), block, thread))
+                continue
+            code, message = _KINDS[words[1]]
+            tensor = int(words[3])
+            names = [param.name for param in problem.params]
+            what = f"'{names[tensor]}'" if 0 <= tensor < len(names) else "device memory" if tensor >= 100 else "shared memory"
+            other = int(words[-1])
+            with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
+            findings.append(Finding(code, f"{message} ({what}, byte {words[4]}{with_thread})", places.get(words[2], 0), block, thread))
+        return Run(outputs, tuple(findings), ran, total, seconds, ambiguous, sandbox, "divergent" in lines)
+
+    def _lines(self, addresses: list[str], mode: str) -> dict[str, int]:
+        """Return the source line of each code address, inlined calls followed outwards to the user's file."""
+        tool = tools()["addr2line"].path
+        if not addresses or tool is None:
+            return {}
+        done = subprocess.run([tool, "-i", "-a", "-e", str(self.program(mode)), *addresses], capture_output=True, text=True, check=False)
+        result: dict[str, int] = {}
+        current = ""
+        for line in done.stdout.splitlines():
+            if line.startswith("0x"):
+                current = f"{int(line, 16):x}"
+            else:
+                name, _, number = line.partition(" ")[0].rpartition(":")
+                if name.endswith(("kernel.cu", "unit.cpp")) and current not in result and number.isdigit():
+                    result[current] = int(number)
+        return result
