@@ -23,6 +23,7 @@ from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import Examination, Execute, Verdict, examine, verify_all
 
 TARGETS = ("llvm", "cuda")
+MAX_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ def translate(
             raise EmitError("XP402", f"unknown target '{name}'", hint=f"known: {', '.join(TARGETS)}")
     session = Session(source, platform, options, on_stage)
     problem = session.timed("launch", session.problem)
+    refuse_large(problem)
     session.oracle.start("checked", "tracked")
     lifted = session.timed("lift", lambda: lift(session.front, problem))
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
@@ -203,6 +205,13 @@ def translate(
         if second and all(t.ok for t in second.values()):
             lifted, result = Lifted(plain.func, plain.grade, "the normal form was not verified"), second
     return Translation(source, problem, examination, lifted, result, session.seconds)
+
+
+def refuse_large(problem: Problem) -> None:
+    """Raise XP113 where comparing whole outputs would exceed memory."""
+    total = sum(t.nbytes for t in problem.tensors + problem.scratch)
+    if total > MAX_BYTES:
+        raise LiftError("XP113", f"the buffers of '{problem.entry}' take {total / 2**30:.1f} GiB", hint="give smaller sizes")
 
 
 def refuse_wrong_source(source: SourceFile, examination: Examination) -> None:

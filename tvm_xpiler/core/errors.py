@@ -67,6 +67,11 @@ _CODES = (
         "bad launch",
         "The launch breaks a limit of the platform (threads of a block, grid sizes, shared memory).",
     ),
+    Code(
+        "XP113",
+        "data too large",
+        "The kernel's buffers exceed 4 GiB together. This version compares whole outputs and does not sample blocks; give smaller sizes.",
+    ),
     Code("XP112", "bad manifest", "The TOML manifest has an unknown key or a wrong value. See docs/manifest.md."),
     Code(
         "XP120",
