@@ -184,8 +184,7 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                 place, offset, width = map(int, rest.split(":"))
                 argument = twin.get(place, place)
                 if argument in names:
-                    tensor = next(t for t in params if t.name == names[argument])
-                    assert isinstance(tensor, TensorSpec)
+                    tensor = next(t for t in [*params, *scratch] if isinstance(t, TensorSpec) and t.name == names[argument])
                     dtype = tensor.dtype
                     device = alloc.get(place, 0) // DTYPE_BYTES[dtype]
                     if place >= 100 and device > tensor.size:
