@@ -116,10 +116,17 @@ def _fold(x: Expr) -> Expr:
         if step is not None:
             return fold(step)
         terms = [fold(t) for t in terms_of(x, x.op)]
-        enough = 2 if all(t.op == "reduce" for t in terms) else _MIN_TERMS
+        if x.op != "add":
+            terms = list(dict.fromkeys(terms))
+        fixed = [t for t in terms if not t.free]
+        terms = [t for t in terms if t.free]
+        enough = 2 if terms and all(t.op == "reduce" for t in terms) else _MIN_TERMS
         rolled = _ordered_roll(terms) if len(terms) >= enough else None
         if rolled is not None:
-            return E.reduce_(x.op, [rolled[0]], rolled[1])
+            result = E.reduce_(x.op, [rolled[0]], rolled[1])
+            for t in fixed:
+                result = E.binary(x.op, result, t)
+            return result
         folded = E.rebuild(x, tuple(map(fold, x.args)))
         step = butterfly(folded)
         return folded if step is None else step

@@ -125,7 +125,7 @@ def _translate_one(entry: Any, targets: tuple[str, ...], out: Path | None, as_js
     from tvm_xpiler import bundle, pipeline, show
 
     source = read_source(entry.file)
-    with tqdm(desc=entry.file.name, bar_format="{desc}: {postfix} {elapsed}", delay=1, leave=False) as bar:
+    with tqdm(desc=entry.file.name, bar_format="{desc}: {postfix} {elapsed}", delay=1, leave=False, disable=None) as bar:
         result = pipeline.translate(source, targets, None, entry.options, on_stage=lambda stage: bar.set_postfix_str(stage))
     if as_json:
         _out.print_json(json.dumps(bundle.report(result)))

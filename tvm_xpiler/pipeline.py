@@ -136,7 +136,7 @@ class Session:
         try:
             events = self.oracle.record(parameters)
         except RunError as error:
-            if error.code == "XP302":
+            if error.code in {"XP301", "XP302"}:
                 raise
             raise LiftError(
                 "XP110",
@@ -161,6 +161,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         [None if p.pointer else p.type_text for p in front.parameters],
         setup,
         front.has_device_variables,
+        options.timeout,
     )
 
 

@@ -91,6 +91,7 @@ class Oracle:
         types: Sequence[str | None],
         launch: str | None,
         serial: bool = False,
+        timeout: float = 60.0,
     ) -> None:
         """Args:
         source: The user's file, for places in findings.
@@ -100,9 +101,11 @@ class Oracle:
         types: C type of each scalar parameter, None for pointers.
         launch: ``dim3(..), dim3(..), bytes`` where ``entry`` is a kernel.
         serial: Keep all blocks in one process (the source has device variables).
+        timeout: Seconds for one run.
         """
         self.source = source
         self.serial = serial
+        self.timeout = timeout
         arguments = [f"xp::any({i})" if t is None else f"xp::scalar<{t}>({i})" for i, t in enumerate(types)]
         call = (
             f"{entry}({', '.join(arguments)});"
@@ -199,7 +202,7 @@ class Oracle:
         *,
         order: int = 0,
         budget: float | None = None,
-        timeout: float = 60.0,
+        timeout: float | None = None,
     ) -> Run:
         """Run the kernel on ``inputs``.
 
@@ -210,7 +213,7 @@ class Oracle:
             poison: What ``out`` tensors hold before the run, flat.
             order: 0 threads in order, 1 backwards, n > 1 shuffled by seed n.
             budget: Stop after so many seconds with the blocks done by then; None runs all.
-            timeout: Kill the process after so many seconds.
+            timeout: Kill the process after so many seconds; the oracle's own by default.
 
         Raises:
             RunError: XP205 on a crash or timeout; XP301, XP302.
@@ -227,7 +230,7 @@ class Oracle:
                         data = inputs[tensor] if role != "out" else poison[tensor]
                         data.tofile(folder / f"in{index}")
                         plan.append(f"tensor {dtype} {size} {role} {folder}/in{index} {folder}/out{index}")
-            lines = self._execute(mode, plan, folder, timeout)
+            lines = self._execute(mode, plan, folder, timeout or self.timeout)
             outputs: dict[str, Array] = {}
             for index, param in enumerate(problem.params):
                 if isinstance(param, TensorSpec) and param.role != "in":
