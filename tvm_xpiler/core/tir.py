@@ -17,9 +17,10 @@ from tvm.s_tir import transform as s_tir_transform
 from tvm.target import Target
 from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
+from tvm.ir.transform import PassContext
 
 __all__ = [
-    "IRModule", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "llvm_get_system_cpu",
+    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "llvm_get_system_cpu",
     "runtime", "s_tir_analysis", "s_tir_transform", "structurally_equal", "tirx",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 from tvm_xpiler.core.errors import EmitError, RunError
 from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
-from tvm_xpiler.core.tir import IRModule, PrimFunc, SBlock, SBlockRealize, Schedule, ScheduleError, Target, compile_module
+from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, Schedule, ScheduleError, Target, compile_module
 from tvm_xpiler.core.toolchain import run_compiler, tools
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
 from tvm_xpiler.schedule.gpu_rules import schedule_gpu
@@ -51,7 +51,8 @@ def emit_cuda(func: PrimFunc, problem: Problem, arch: str = "sm_90", scheduled: 
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
         scheduled, plan = sch.mod, str(sch.trace)
     try:
-        built = compile_module(scheduled, target=cuda_target(arch))
+        with PassContext(config={"tirx.disable_cse_tir": True}):  # its variables are left behind unused; nvcc finds the sums itself
+            built = compile_module(scheduled, target=cuda_target(arch))
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"CUDA code generation failed: {str(error).strip().splitlines()[-1]}") from None
     if not built.mod.imports:
