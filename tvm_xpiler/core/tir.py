@@ -11,13 +11,13 @@ import tvm_ffi
 from tvm import compile as compile_module
 from tvm import runtime, tirx
 from tvm.ir import IRModule, Range
+from tvm.ir.transform import PassContext
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
 from tvm.target import Target
 from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
-from tvm.ir.transform import PassContext
 
 __all__ = [
     "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "llvm_get_system_cpu",
