@@ -41,6 +41,12 @@ def test_mutant_fails(kernel: tuple[Path, dict[str, int]], old: str, new: str, w
     assert verdict.grade == "failed", what
 
 
+def test_an_uninitialized_local_does_not_pass_by_luck(tmp_path: Path) -> None:
+    mutant = tmp_path / "gemm.cu"
+    mutant.write_text(GEMM[0].read_text().replace("float acc = 0.0f", "float acc"))
+    assert judge(GEMM[0], mutant, Options(scalars=GEMM[1])).grade == "failed"
+
+
 def test_the_original_passes_against_itself() -> None:
     assert judge(GEMM[0], GEMM[0], Options(scalars=GEMM[1])).grade == "tested"
 

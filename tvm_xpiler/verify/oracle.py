@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ class Run:
     ambiguous: int
     sandbox: str
     divergent: bool
+
+
+@lru_cache(maxsize=4)
+def _poison_locals(cxx: str) -> tuple[str, ...]:
+    """Return the flag that fills uninitialized locals with a pattern, where the compiler has it: nothing may pass by a lucky zero."""
+    flag = "-ftrivial-auto-var-init=pattern"
+    probe = subprocess.run([cxx, flag, "-x", "c++", "-fsyntax-only", "-"], input="", capture_output=True, text=True, check=False)
+    return (flag,) if probe.returncode == 0 else ()
 
 
 class Oracle:
@@ -149,7 +158,7 @@ class Oracle:
 
     def _build(self, mode: str) -> Path:
         cxx = host_cxx()
-        flags = [*_BASE, *_FLAGS[mode], f"-I{SEMANTICS}", f"-I{empty_headers(True)}"]
+        flags = [*_BASE, *_poison_locals(cxx), *_FLAGS[mode], f"-I{SEMANTICS}", f"-I{empty_headers(True)}"]
         folder = str(Path(self.source.name).resolve().parent)
 
         def runtime(work: Path) -> None:
@@ -162,11 +171,12 @@ class Oracle:
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
         compiler = tools()["g++"].version or cxx
-        library = cached(fingerprint("runtime", mode, compiler, semantics_fingerprint()), runtime)
+        library = cached(fingerprint("runtime", mode, compiler, *flags, semantics_fingerprint()), runtime)
         return (
             cached(
                 fingerprint(
                     "unit",
+                    *flags,
                     mode,
                     compiler,
                     semantics_fingerprint(),
