@@ -41,7 +41,7 @@ def test_mutant_fails(kernel: tuple[Path, dict[str, int]], old: str, new: str, w
     assert verdict.grade == "failed", what
 
 
-def test_an_uninitialized_local_does_not_pass_by_luck(tmp_path: Path) -> None:
+def test_a_local_that_is_never_set_fails(tmp_path: Path) -> None:
     mutant = tmp_path / "gemm.cu"
     mutant.write_text(GEMM[0].read_text().replace("float acc = 0.0f", "float acc"))
     assert judge(GEMM[0], mutant, Options(scalars=GEMM[1])).grade == "failed"

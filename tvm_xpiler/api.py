@@ -70,6 +70,7 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
     options = options or Options()
     first = Session(_source(original), Platform.CUDA, options)
     problem = first.problem()
+    pipeline.refuse_large(problem)
     first.oracle.start("checked", "tracked")
     examination = examine(first.oracle, problem, options.seed)
     pipeline.refuse_wrong_source(first.source, examination)

@@ -78,7 +78,8 @@ def compare(name: str, dtype: str, got: Array, want: Array, tracked: Array | Non
                 widest = np.max(bound[done & np.isfinite(bound)], initial=64 * _UNIT[dtype] * scale)
                 center[~done], bound[~done] = exact[~done], 2 * widest
         bound = bound + 4 * _TINY[dtype]
-        overflowed = finite & (np.abs(exact - center) > bound)  # on the way, in the original's own type, which float64 does not show
+        # The original itself leaves its bound: its type overflowed on the way, which float64 does not show. Its own value counts.
+        overflowed = finite & (np.abs(exact - center) > bound)
         center, bound = (
             np.where(overflowed, exact, center),
             np.where(overflowed, 64 * _UNIT[dtype] * np.abs(exact) + 4 * _TINY[dtype], bound),
