@@ -21,7 +21,7 @@ def prepare(manifest: Path, out: Path, arch: str) -> int:
     from tvm_xpiler.emit.emitted import c_signature, entry_name
     from tvm_xpiler.manifest import read_manifest
     from tvm_xpiler.pipeline import Session
-    from tvm_xpiler.verify.inputs import make, poison
+    from tvm_xpiler.verify.inputs import make, poisoned
 
     for entry in read_manifest(manifest):
         try:
@@ -34,7 +34,7 @@ def prepare(manifest: Path, out: Path, arch: str) -> int:
         problem = result.problem
         session = Session(result.source, None, entry.options)
         data = make(problem, "random", 7, result.examination.int_range)
-        fill = {t.name: poison(t) for t in problem.outputs}
+        fill = poisoned(problem)
         native = session.oracle.run("native", problem, data.arrays, fill)
         tracked = session.oracle.run("tracked", problem, data.arrays, fill) if session.oracle.available("tracked") else None
         arguments, lines = [], []

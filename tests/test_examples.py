@@ -12,7 +12,7 @@ from tvm_xpiler import translate
 from tvm_xpiler.core.kernels import ScalarSpec
 from tvm_xpiler.emit.execute import run_library
 from tvm_xpiler.manifest import read_manifest
-from tvm_xpiler.verify.inputs import make, poison
+from tvm_xpiler.verify.inputs import make, poisoned
 
 ROOT = Path(__file__).parent.parent / "examples"
 ENTRIES = {entry.file.stem: entry for entry in read_manifest(ROOT / "kernels" / "manifest.toml")}
@@ -39,7 +39,7 @@ def test_translates_to_a_verified_library(name: str) -> None:
 
     problem = result.problem
     data = make(problem, "random", 11, 100)
-    fill = {t.name: poison(t) for t in problem.outputs}
+    fill = poisoned(problem)
     got = run_library(result.targets["llvm"].emitted, problem, data.arrays, fill)
     arguments = {p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)}
     arguments |= {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in data.arrays.items()}

@@ -15,7 +15,8 @@ from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.pipeline import Options, Session, Translation
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array
-from tvm_xpiler.verify.verdict import Verdict, examine, verify_all
+from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify_all
+from tvm_xpiler.verify.written import Written, written
 
 __all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "translate"]
 
@@ -70,7 +71,6 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
     options = options or Options()
     first = Session(_source(original), Platform.CUDA, options)
     problem = first.problem()
-    pipeline.refuse_large(problem)
     first.oracle.start("checked", "tracked")
     examination = examine(first.oracle, problem, options.seed)
     pipeline.refuse_wrong_source(first.source, examination)
@@ -80,15 +80,13 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")
     renamed = {theirs.name: ours.name for theirs, ours in zip(mine.tensors, problem.tensors, strict=True)}
 
-    def execute(data: InputSet, outputs: dict[str, Array]) -> dict[str, Array]:
+    def execute(data: InputSet, outputs: dict[str, Array]) -> Written:
         both = {**data.arrays, **outputs}
         named = {theirs: both[ours] for theirs, ours in renamed.items()}
-        checked = second.oracle.run("checked", mine, named, named, budget=1.0)
-        wrong = next((f for f in checked.findings if f.code in {"XP201", "XP202"}), None)
-        if wrong is not None:
-            raise RunError("XP501", f"line {wrong.line}: {wrong.message}")
-        result = second.oracle.run("native", mine, named, named).outputs
-        return {renamed[name]: array for name, array in result.items()}
+        refuse_unsound(second.oracle, mine, InputSet(data.kind, named), named)
+        ran = written(second.oracle.run("native", mine, named, named, budget=NATIVE_SECONDS), mine, named)
+        where = None if ran.where is None else {renamed[name]: array for name, array in ran.where.items()}
+        return Written({renamed[name]: array for name, array in ran.outputs.items()}, where)
 
     artifact = second.source.name
     return verify_all(first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets)[artifact]

@@ -26,7 +26,10 @@ def verdict_line(verdict: Verdict) -> str:
         return f"failed: {verdict.artifact}: {verdict.reason}"
     elements = sum(m.elements for m in verdict.matches)
     worst = max((m.worst for m in verdict.matches), default=0.0)
-    return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound"
+    beyond = sum(m.beyond for m in verdict.matches)
+    extra = f"; {beyond} elements overflow on the way and were compared with the original's own value" if beyond else ""
+    extra += "".join(f"; {left_out}" for left_out in verdict.sampled if left_out.startswith("outputs"))
+    return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound{extra}"
 
 
 def summary(t: Translation) -> list[str]:

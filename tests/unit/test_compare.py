@@ -12,7 +12,15 @@ TRACKED = np.array([[1.0, 1e-7], [-2.0, 1e-7], [3.0, 1e-7], [0.0, 1e-9]])
 
 
 def judge(got: list[float], want: np.ndarray = WANT, tracked: np.ndarray | None = TRACKED) -> Match | Mismatch:
-    return compare("y", "float32", np.array(got, dtype=np.float32), want, tracked, POISON, "random")
+    return compare(
+        "y",
+        "float32",
+        np.array(got, dtype=np.float32),
+        want,
+        None if tracked is None else (np.arange(len(tracked)), tracked),
+        POISON,
+        "random",
+    )
 
 
 def test_within_and_beyond_the_bound() -> None:
@@ -35,9 +43,9 @@ def test_what_the_original_leaves_alone_stays_alone() -> None:
     want = WANT.copy()
     want[3] = POISON[3]
     got = want.copy()
-    assert isinstance(compare("y", "float32", got, want, TRACKED, POISON, "random"), Match)
+    assert isinstance(compare("y", "float32", got, want, (np.arange(4), TRACKED), POISON, "random"), Match)
     got[3] = 0.0
-    assert isinstance(compare("y", "float32", got, want, TRACKED, POISON, "random"), Mismatch)
+    assert isinstance(compare("y", "float32", got, want, (np.arange(4), TRACKED), POISON, "random"), Mismatch)
 
 
 def test_an_overflow_on_the_way_is_the_originals_own_value() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from lift.front import read
 from lift.launch import from_options
+from tvm_xpiler import judge
 from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.repeated import repeated
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.pipeline import Options, oracle_of
 
@@ -62,3 +65,43 @@ __global__ void k(const float* x, float* y) {
     x = np.arange(64, dtype=np.float32)
     options = Options(buffers={"x": (64, "in"), "y": (64, "out")}, grid=(1, 1, 1), block=(64, 1, 1))
     np.testing.assert_array_equal(run(text, options, {"x": x})["y"][:40], x[:40][::-1])
+
+
+@pytest.mark.parametrize("mode", ["native", "tracked"])
+def test_data_beyond_memory_is_run_on_a_sample_of_blocks(mode: str) -> None:
+    text = "__global__ void k(const float* x, float* y) { long i = blockIdx.x * 256L + threadIdx.x; y[i] = 2 * x[i]; }\n"
+    size = 256 << 22  # 4 GiB each
+    options = Options(buffers={"x": (size, "in"), "y": (size, "out")}, grid=(1 << 22, 1, 1), block=(256, 1, 1))
+    front = read(SourceFile("k.cu", text), Platform.CUDA)
+    problem = from_options(front, options.given, Platform.CUDA)
+    x = np.arange(4096 * 5, dtype=np.float32)
+    result = oracle_of(front, options).run(mode, problem, {"x": x}, {"y": np.full(4096, np.nan, np.float32)}, budget=0.05)
+    assert result.sampled
+    assert result.where is not None
+    where, y = result.where["y"], result.outputs["y"]
+    wrote = ~np.isnan(y if mode == "native" else y[:, 0])
+    assert 512 <= wrote.sum() == 256 * result.blocks_run
+    assert (where[wrote][0], where[wrote][-1]) == (0, size - 1)  # both corners
+    np.testing.assert_array_equal((y if mode == "native" else y[:, 0])[wrote], 2 * x[where[wrote] % len(x)])
+
+
+def test_a_repeated_array_reads_everywhere_and_takes_writes() -> None:
+    period = np.arange(4096, dtype=np.float32)
+    array = repeated(period, 1 << 34)
+    array[4096] = -1
+    assert (array[(1 << 34) - 1], array[4096], array[0], array[8192]) == (4095, -1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "float a[2]; if (threadIdx.x < 30) a[0] = 0; a[0] += x[threadIdx.x];",
+        "float a[1], s; if (threadIdx.x < 30) s = 0; a[0] = s + x[threadIdx.x];",
+    ],
+)
+def test_what_a_lucky_zero_hides_is_found(local: str) -> None:
+    kernel = "__global__ void k(const float* x, float* y) { %s y[threadIdx.x] = a[0]; }\n"
+    options = Options(buffers={"x": (32, "in"), "y": (32, "out")}, grid=(1, 1, 1), block=(32, 1, 1))
+    good = SourceFile("good.cu", kernel % "float a[1]; a[0] = x[threadIdx.x];")
+    assert judge(good, SourceFile("same.cu", good.text), options).grade == "tested"
+    assert judge(good, SourceFile("bad.cu", kernel % local), options).grade == "failed"

@@ -70,7 +70,8 @@ _CODES = (
     Code(
         "XP113",
         "data too large",
-        "The kernel's buffers exceed 4 GiB together. This version compares whole outputs and does not sample blocks; give smaller sizes.",
+        "The kernel is too large to run whole: its buffers exceed 4 GiB or it runs for over 20 s. Of such kernels a sample of blocks is"
+        " judged, unless blocks or launches build on one another's results, as here. Give smaller sizes.",
     ),
     Code("XP112", "bad manifest", "The TOML manifest has an unknown key or a wrong value. See docs/manifest.md."),
     Code(

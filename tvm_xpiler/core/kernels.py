@@ -91,6 +91,11 @@ class Problem:
     def outputs(self) -> tuple[TensorSpec, ...]:
         return tuple(tensor for tensor in self.tensors if tensor.role != "in")
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(tensor.nbytes for tensor in self.tensors + self.scratch)
+
     def tensor(self, name: str) -> TensorSpec:
         """Return the tensor or scratch buffer called ``name``."""
         return next(tensor for tensor in self.tensors + self.scratch if tensor.name == name)

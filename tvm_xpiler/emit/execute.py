@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.fingerprint import cached, fingerprint
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
+from tvm_xpiler.core.repeated import repeated
 from tvm_xpiler.core.tir import runtime
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler
 from tvm_xpiler.emit.emitted import Emitted, entry_name
@@ -31,7 +32,7 @@ def run_library(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array],
         emitted: Code for ``llvm``.
         problem: The parameters.
         inputs: ``in`` and ``inout`` tensors.
-        outputs: What ``out`` tensors hold before.
+        outputs: What ``out`` tensors hold before; like inputs, an array that is shorter than its tensor repeats.
 
     Returns:
         The ``out`` and ``inout`` tensors after the run, flat.
@@ -40,14 +41,17 @@ def run_library(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array],
     tensors = {}
     arguments = []
     for tensor, param in zip(problem.tensors, emitted.module["main"].params, strict=True):
-        data = outputs[tensor.name] if tensor.role == "out" else inputs[tensor.name]
-        tensors[tensor.name] = runtime.tensor(data.reshape([int(n) for n in param.ty.shape]))
+        data, shape = outputs[tensor.name] if tensor.role == "out" else inputs[tensor.name], [int(n) for n in param.ty.shape]
+        if len(data) < tensor.size and data.dtype.isbuiltin:  # DLPack knows numpy's own dtypes
+            tensors[tensor.name] = runtime.from_dlpack(repeated(data, tensor.size).reshape(shape))
+        else:
+            tensors[tensor.name] = runtime.tensor(np.resize(data, shape))
         arguments.append(tensors[tensor.name])
     try:
         jitted["main"](*arguments)
     except (RuntimeError, ValueError, TypeError) as error:
         raise RunError("XP205", f"the library failed: {str(error).splitlines()[-1]}") from None
-    return {t.name: tensors[t.name].numpy().reshape(-1) for t in problem.outputs}
+    return {t.name: np.from_dlpack(tensors[t.name]).reshape(-1) for t in problem.outputs}
 
 
 def build_text(emitted: Emitted) -> Path:
@@ -90,7 +94,8 @@ def run_text(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array], ou
         if isinstance(param, ScalarSpec):
             arguments.append(_SCALARS[param.dtype](param.value))
         else:
-            data = np.ascontiguousarray(outputs[param.name] if param.role == "out" else inputs[param.name]).copy()
+            data = outputs[param.name] if param.role == "out" else inputs[param.name]
+            data = data.copy() if len(data) == param.size else repeated(data, param.size)
             kept[param.name] = data
             arguments.append(ctypes.c_void_p(data.ctypes.data))
     function(*arguments)

@@ -10,26 +10,39 @@ import numpy as np
 import numpy.typing as npt
 
 from tvm_xpiler.core.kernels import Problem, TensorSpec
-from tvm_xpiler.verify.oracle import numpy_dtype
+from tvm_xpiler.verify.oracle import LARGE_BYTES, numpy_dtype
 
 Array = npt.NDArray[Any]
 _INTS = {"int8": 128, "uint8": 128, "int16": 1000, "uint16": 1000}
 INT_RANGES = (100, 8, 2, 1)  # tried in turn for 32- and 64-bit integers, which may be addresses
+PERIOD = 4096 * 1021  # whole pages of any dtype; prime to the sizes of tensors
 KINDS = ("random", "one-hot", "ramp", "signed zeros", "large", "tiny", "infinities")
 
 
 @dataclass(frozen=True, slots=True)
 class InputSet:
-    """Flat arrays for the ``in`` and ``inout`` tensors, by name, and the kind of data that they are."""
+    """Flat arrays for the ``in`` and ``inout`` tensors, by name, and the kind of data that they are.
+
+    Where a problem's buffers exceed ``LARGE_BYTES``, arrays of over :data:`PERIOD` elements hold that many and repeat.
+    """
 
     kind: str
     arrays: dict[str, Array]
 
 
-def poison(tensor: TensorSpec) -> Array:
-    """Return what an output holds before a run: a pattern that no kernel computes by chance."""
+def length(tensor: TensorSpec, problem: Problem) -> int:
+    """Return the elements of a tensor's array: its own, or those of a period."""
+    return min(tensor.size, PERIOD) if problem.nbytes > LARGE_BYTES else tensor.size
+
+
+def poisoned(problem: Problem) -> dict[str, Array]:
+    """Return, by name, what outputs hold before a run: a pattern that no kernel computes by chance."""
+    return {tensor.name: _poison(tensor, length(tensor, problem)) for tensor in problem.outputs}
+
+
+def _poison(tensor: TensorSpec, size: int) -> Array:
     dtype = numpy_dtype(tensor.dtype)
-    data = np.empty(tensor.size, dtype=dtype)
+    data = np.empty(size, dtype=dtype)
     if dtype.itemsize == 1:
         data.view(np.uint8)[:] = 0x5A if tensor.dtype != "bool" else 1
     elif dtype.itemsize == 2:
@@ -75,16 +88,16 @@ def make(problem: Problem, kind: str, seed: int, int_range: int) -> InputSet:
     floats = [t for t in problem.inputs if "float" in t.dtype]
     hot = floats[seed % len(floats)].name if floats else ""
     for tensor in problem.inputs:
-        dtype = numpy_dtype(tensor.dtype)
+        dtype, size = numpy_dtype(tensor.dtype), length(tensor, problem)
         if "float" in tensor.dtype:
-            arrays[tensor.name] = _floats(kind, tensor.size, dtype, rng, tensor.name == hot) if tensor.size else np.empty(0, dtype)
+            arrays[tensor.name] = _floats(kind, size, dtype, rng, tensor.name == hot) if size else np.empty(0, dtype)
         elif tensor.dtype == "bool":
-            arrays[tensor.name] = rng.integers(0, 2, tensor.size).astype(bool)
+            arrays[tensor.name] = rng.integers(0, 2, size).astype(bool)
         else:
             limit = _INTS.get(tensor.dtype, int_range)
             low = 0 if tensor.dtype.startswith("u") or (tensor.dtype not in _INTS and int_range < INT_RANGES[0]) else -limit
             high = 256 if tensor.dtype == "uint8" else limit
-            arrays[tensor.name] = rng.integers(low, high, tensor.size).astype(dtype)
+            arrays[tensor.name] = rng.integers(low, high, size).astype(dtype)
     return InputSet(kind, arrays)
 
 

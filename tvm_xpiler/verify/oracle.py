@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource
@@ -27,9 +28,12 @@ from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 
 Array = npt.NDArray[Any]
 MODES = ("native", "checked", "tracked")
+SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
+LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
+SPARSE_SECONDS = 0.5
 _FLAGS = {
     "native": ["-O2", "-march=native"],
-    "checked": ["-O1", "-g1", "-march=native", "-DXP_CHECKED"],
+    "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
 }
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
@@ -68,23 +72,56 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run left: outputs by name (for ``tracked`` floats an array of shape (n, 2): value and error bound), findings."""
+    """What one run left.
+
+    Attributes:
+        outputs: Output tensors by name, flat; for ``tracked`` floats of shape (n, 2): value and error bound.
+        where: For a sparse run, the ascending element positions that the rows of ``outputs`` have in their tensors; None otherwise.
+        findings: What it found in the source.
+        blocks_run: Blocks that ran, of ``blocks_total``; fewer when the budget of time was spent.
+        seconds: Wall time in the kernels and the host function.
+        launches: Kernels launched.
+        atomics: Whether a block changed memory by read-modify-write.
+        ambiguous: Decisions that the error bounds leave open.
+        sandbox: What confined the process.
+        divergent: Whether a barrier was passed by some threads alone.
+    """
 
     outputs: dict[str, Array]
+    where: dict[str, Array] | None
     findings: tuple[Finding, ...]
     blocks_run: int
     blocks_total: int
     seconds: float
+    launches: int
+    atomics: bool
     ambiguous: int
     sandbox: str
     divergent: bool
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some blocks did not run."""
+        return self.blocks_run < self.blocks_total
+
+
+def _stretches(raw: Array, dtype: np.dtype[Any], row: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return positions and rows of a sparse output: each stretch is its first element, its length, its elements."""
+    positions, rows, at = [np.empty(0, np.int64)], [np.empty((0, *row), dtype)], 0
+    while at < len(raw):
+        first, count = (int(n) for n in raw[at : at + 16].view(np.int64))
+        end = at + 16 + count * dtype.itemsize * math.prod(row)
+        positions.append(np.arange(first, first + count))
+        rows.append(np.frombuffer(raw[at + 16 : end].tobytes(), dtype).reshape(-1, *row))
+        at = end
+    return np.concatenate(positions), np.concatenate(rows)
 
 
 @lru_cache(maxsize=4)
 def _poison_locals(cxx: str) -> tuple[str, ...]:
     """Return the flag that fills uninitialized locals with a pattern, where the compiler has it.
 
-    g++ 12 fills memory, but not arrays that it keeps in registers: there a lucky zero is still possible.
+    g++ 12 fills memory, but not what it keeps in registers: only a build without optimization shows the pattern everywhere.
     """
     flag = "-ftrivial-auto-var-init=pattern"
     probe = subprocess.run([cxx, flag, "-x", "c++", "-fsyntax-only", "-"], input="", capture_output=True, text=True, check=False)
@@ -222,8 +259,8 @@ class Oracle:
         Args:
             mode: One of :data:`MODES`.
             problem: The kernel's parameters.
-            inputs: Flat arrays of the ``in`` and ``inout`` tensors.
-            poison: What ``out`` tensors hold before the run, flat.
+            inputs: Flat arrays of the ``in`` and ``inout`` tensors; one that is shorter than its tensor repeats.
+            poison: What ``out`` tensors hold before the run, likewise.
             order: 0 threads in order, 1 backwards, n > 1 shuffled by seed n.
             budget: Stop after so many seconds with the blocks done by then; None runs all.
             timeout: Kill the process after so many seconds; the oracle's own by default.
@@ -233,8 +270,13 @@ class Oracle:
         """
         with tempfile.TemporaryDirectory(prefix="xpiler-") as name:
             folder = Path(name)
-            workers = 1 if self.serial or mode == "checked" else os.cpu_count() or 1
-            plan = [f"workers {workers}", f"order {order}"] + ([f"budget {budget}"] if budget is not None else [])
+            sparse = problem.nbytes > (SPARSE_BYTES if mode == "native" else LARGE_BYTES)
+            workers = 1 if self.serial or mode == "checked" or sparse else os.cpu_count() or 1
+            plan = [f"workers {workers}", f"order {order}"]
+            if budget is not None:
+                plan.append(f"budget {min(budget, SPARSE_SECONDS) if sparse else budget}")
+            if sparse:
+                plan.append("sparse")
             for index, param in enumerate(problem.params):
                 match param:
                     case ScalarSpec(_, dtype, value):
@@ -245,12 +287,17 @@ class Oracle:
                         plan.append(f"tensor {dtype} {size} {role} {folder}/in{index} {folder}/out{index}")
             lines = self._execute(mode, plan, folder, timeout or self.timeout)
             outputs: dict[str, Array] = {}
+            where: dict[str, Array] = {}
             for index, param in enumerate(problem.params):
                 if isinstance(param, TensorSpec) and param.role != "in":
                     tracked = mode == "tracked" and "float" in param.dtype
-                    raw = np.fromfile(folder / f"out{index}", dtype=np.float64 if tracked else numpy_dtype(param.dtype))
-                    outputs[param.name] = raw.reshape(-1, 2) if tracked else raw
-        return self._result(mode, lines, outputs, problem)
+                    kind, row = (np.dtype(np.float64), (2,)) if tracked else (numpy_dtype(param.dtype), ())
+                    raw = np.fromfile(folder / f"out{index}", dtype=np.uint8)
+                    if sparse:
+                        where[param.name], outputs[param.name] = _stretches(raw, kind, row)
+                    else:
+                        outputs[param.name] = raw.view(kind).reshape(-1, *row)
+        return self._result(mode, lines, outputs, where if sparse else None, problem)
 
     def _execute(self, mode: str, plan: list[str], folder: Path, timeout: float) -> list[str]:
         program = self.program(mode)
@@ -298,13 +345,17 @@ class Oracle:
             raise RunError("XP205", f"the kernel crashed with signal {signal}{buffer}")
         raise RunError("XP205", known[0][6:] if known else f"the kernel ended with status {process.returncode}")
 
-    def _result(self, mode: str, lines: list[str], outputs: dict[str, Array], problem: Problem) -> Run:
-        ran, total, seconds, ambiguous, sandbox = 0, 0, 0.0, 0, "none"
+    def _result(self, mode: str, lines: list[str], outputs: dict[str, Array], where: dict[str, Array] | None, problem: Problem) -> Run:
+        ran, total, seconds, launches, atomics, ambiguous, sandbox = 0, 0, 0.0, 0, False, 0, "none"
         raw: list[list[str]] = []
         for line in lines:
             words = line.split()
             if words[0] == "ran":
                 ran, total, seconds = int(words[1]), int(words[2]), float(words[3])
+            elif words[0] == "launches":
+                launches = int(words[1])
+            elif words[0] == "atomics":
+                atomics = words[1] != "0"
             elif words[0] == "ambiguous":
                 ambiguous = int(words[1])
             elif words[0] == "sandbox":
@@ -326,7 +377,7 @@ class Oracle:
             other = int(words[-1])
             with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
             findings.append(Finding(code, f"{message} ({what}, byte {words[4]}{with_thread})", places.get(words[2], 0), block, thread))
-        return Run(outputs, tuple(findings), ran, total, seconds, ambiguous, sandbox, "divergent" in lines)
+        return Run(outputs, where, tuple(findings), ran, total, seconds, launches, atomics, ambiguous, sandbox, "divergent" in lines)
 
     def _lines(self, addresses: list[str], mode: str) -> dict[str, int]:
         """Return the source line of each code address, inlined calls followed outwards to the user's file."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from tvm_xpiler.core.errors import RunError
-from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.kernels import Problem, TensorSpec
 from tvm_xpiler.verify.compare import Array, Match, Mismatch, compare
-from tvm_xpiler.verify.inputs import INT_RANGES, InputSet, input_sets, make, poison
+from tvm_xpiler.verify.inputs import INT_RANGES, InputSet, input_sets, make, poisoned
 from tvm_xpiler.verify.oracle import Finding, Oracle, Run
+from tvm_xpiler.verify.written import Written, common, computed, unstable, written
 
 Grade = Literal["proved", "bounded", "tested", "failed"]
-Execute = Callable[[InputSet, dict[str, Array]], dict[str, Array]]
+Execute = Callable[[InputSet, dict[str, Array]], Written]
+NATIVE_SECONDS = 20.0  # of one run of the original; what it has not done by then is left out, and the verdict says so
 _FATAL = ("XP201", "XP202")
 
 
@@ -74,7 +76,7 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
     for chosen in INT_RANGES if has_addresses else INT_RANGES[:1]:
         data = make(problem, "random", seed, chosen)
         try:
-            run = oracle.run("checked", problem, data.arrays, {t.name: poison(t) for t in problem.outputs}, budget=budget)
+            run = oracle.run("checked", problem, data.arrays, poisoned(problem), budget=budget)
         except RunError:
             if chosen == INT_RANGES[-1] or not has_addresses:
                 raise
@@ -83,6 +85,13 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
             break
     assert run is not None
     findings, benign = list(run.findings), []
+    if not findings:
+        fill = poisoned(problem)
+        native = oracle.run("native", problem, data.arrays, fill, budget=budget)
+        name = unstable(run, native, problem, {**data.arrays, **fill})
+        if name is not None:
+            message = f"'{name}' depends on a local variable that nothing wrote"
+            findings.append(Finding("XP203", message, 0, (0, 0, 0), (0, 0, 0)))
     if findings and all(f.code != "XP202" for f in findings) and any(f.code == "XP201" for f in findings):
         if all("write this address" in f.message for f in findings if f.code == "XP201") and _order_free(oracle, problem, seed, chosen):
             benign = [f"line {f.line}: {f.message}, always with one value" for f in findings if f.code == "XP201"]
@@ -90,16 +99,28 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
     return Examination(tuple(findings), tuple(benign), chosen, run.sandbox, run.blocks_run, run.blocks_total)
 
 
+def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[str, Array], prefix: str = "", budget: float = 1.0) -> None:
+    """Raise XP501 where a translation in a dialect of ours races, leaves its buffers, or uses what it never set."""
+    checked = oracle.run("checked", problem, data.arrays, fill, budget=budget)
+    wrong = next((f for f in checked.findings if f.code in _FATAL), None)
+    if wrong is not None:
+        raise RunError("XP501", f"{prefix}line {wrong.line}: {wrong.message}")
+    native = oracle.run("native", problem, data.arrays, fill, budget=budget)
+    name = unstable(checked, native, problem, {**data.arrays, **fill})
+    if name is not None:
+        raise RunError("XP501", f"{prefix}'{name}': it depends on a local variable that nothing wrote")
+
+
 def _order_free(oracle: Oracle, problem: Problem, seed: int, int_range: int) -> bool:
     """Say whether all thread orders give the same bits."""
-    data = make(problem, "random", seed, int_range)
-    first: dict[str, Array] | None = None
-    for order in (0, 1, 2, 3):
-        outputs = oracle.run("native", problem, data.arrays, {t.name: poison(t) for t in problem.outputs}, order=order).outputs
-        if first is None:
-            first = outputs
-        elif any(outputs[n].tobytes() != first[n].tobytes() for n in first):
-            return False
+    data, fill = make(problem, "random", seed, int_range), poisoned(problem)
+    runs = [written(oracle.run("native", problem, data.arrays, fill, order=n, budget=NATIVE_SECONDS / 4), problem, fill) for n in range(4)]
+    for name in fill:
+        for other in runs[1:]:
+            positions = common(runs[0], other, name)
+            pair = [run.outputs[name] if positions is None else run.rows(name, positions) for run in (runs[0], other)]
+            if pair[0].tobytes() != pair[1].tobytes():
+                return False
     return True
 
 
@@ -144,16 +165,22 @@ def verify_all(
     matches: dict[str, list[Match]] = {name: [] for name in artifacts}
     sampled: dict[str, None] = {}
     count = sets if sets is not None else 7 if elements < 1 << 21 else 3 if elements < 1 << 24 else 1
-    for data in input_sets(problem, seed, int_range, count):
-        fill = {t.name: poison(t) for t in problem.outputs}
-        native = oracle.run("native", problem, data.arrays, fill)
+    for done, data in enumerate(input_sets(problem, seed, int_range, count)):
+        if done >= count:
+            break
+        fill = poisoned(problem)
+        native = oracle.run("native", problem, data.arrays, fill, budget=NATIVE_SECONDS)
+        want = written(native, problem, {**data.arrays, **fill})
+        if want.where is not None:
+            _refuse_partial(native)
+            sampled[f"outputs from {native.blocks_run} of {native.blocks_total} blocks: the corners and scattered ones"] = None
         tracked: Run | None = None
         if tracked_form:
             try:
                 tracked = oracle.run("tracked", problem, data.arrays, fill, budget=budget)
             except RunError:
                 tracked_form = False
-        if tracked is not None and tracked.blocks_run < tracked.blocks_total:
+        if tracked is not None and tracked.sampled:
             sampled[f"error bounds of {data.kind} inputs from {tracked.blocks_run} of {tracked.blocks_total} blocks"] = None
         if native.seconds > 1.0 and sets is None:
             count = min(count, 2)
@@ -161,24 +188,12 @@ def verify_all(
             if name in failed:
                 continue
             try:
-                outputs = execute(data, {k: v.copy() for k, v in fill.items()})
+                got = execute(data, {k: v.copy() for k, v in fill.items()})
             except RunError as error:
                 failed[name] = Verdict("failed", name, tuple(matches[name]), reason=error.message)
                 continue
             for tensor in problem.outputs:
-                base = fill[tensor.name] if tensor.role == "out" else data.arrays[tensor.name]
-                bound = tracked.outputs[tensor.name].copy() if tracked is not None and "float" in tensor.dtype else None
-                if bound is not None and tensor.role == "inout":  # rows that no block reached still hold their input, without error
-                    bound[(bound[:, 0] == base.astype(np.float64)) & (bound[:, 1] == 0)] = np.nan
-                result = compare(
-                    tensor.name,
-                    tensor.dtype,
-                    outputs[tensor.name],
-                    native.outputs[tensor.name],
-                    bound,
-                    fill[tensor.name] if tensor.role == "out" else _never(base),
-                    data.kind,
-                )
+                result = _compare(tensor, data, fill, got, want, tracked)
                 if isinstance(result, Mismatch):
                     failed[name] = Verdict("failed", name, tuple(matches[name]), result)
                     break
@@ -193,6 +208,31 @@ def verify_all(
         else:
             verdicts[name] = Verdict("tested", name, tuple(matches[name]), bounds=bounds, sampled=tuple(sampled))
     return verdicts
+
+
+def _refuse_partial(run: Run) -> None:
+    """Raise XP113 where some blocks cannot stand for all."""
+    why = "its launches use one another's results" if run.launches > 1 else "its blocks update common memory" if run.atomics else ""
+    if why:
+        message = f"only {run.blocks_run} of {run.blocks_total} blocks ran in {NATIVE_SECONDS:.0f} s, and {why}"
+        raise RunError("XP113", message, hint="give smaller sizes")
+
+
+def _compare(
+    tensor: TensorSpec, data: InputSet, fill: dict[str, Array], got: Written, want: Written, tracked: Run | None
+) -> Match | Mismatch:
+    """Compare what both decided of one output."""
+    name, positions = tensor.name, common(got, want, tensor.name)
+    base = fill[name] if tensor.role == "out" else data.arrays[name]
+    if positions is None:
+        mine, theirs, before = got.outputs[name], want.outputs[name], np.resize(base, tensor.size)
+    else:
+        mine, theirs, before = got.rows(name, positions), want.rows(name, positions), base[positions % len(base)]
+    bounds = computed(tracked, name, positions, base) if tracked is not None and "float" in tensor.dtype else None
+    result = compare(name, tensor.dtype, mine, theirs, bounds, before if tensor.role == "out" else _never(before), data.kind)
+    if isinstance(result, Mismatch) and positions is not None:
+        return replace(result, index=int(positions[result.index]))
+    return result
 
 
 def _never(base: Array) -> Array:

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,22 +32,14 @@ Arg args[64];
 #ifdef XP_TRACKED
 long ambiguous = 0;
 #endif
-static const unsigned kPoison32 = 0x7fc0dead;
 
-struct Region {
-  char* base;
-  size_t bytes;
-  int id;            // argument index, or 100 + n for the n-th allocation
-  bool initialized;  // by the host
-  int leaf;          // bytes of the smallest unit that one thread may own
-  uint64_t* shadow;  // two words per leaf: last write, last read
-};
-static Region regions[256];
-static int region_count = 0;
 static bool recording = false;
 static int workers = 1, thread_order = 0;
 static double budget = 1e9;
-static long blocks_run = 0, blocks_total = 0;
+static long blocks_total = 0;
+struct Shared { long blocks_run, ambiguous, atomics; int lock; };
+static Shared* shared_state;  // what forked workers tell
+static int launches = 0;
 static FILE* report = stdout;
 #ifdef XP_CHECKED
 static long launch_number = 0;
@@ -69,28 +62,7 @@ static double now() {
   _exit(3);
 }
 
-static Region& add_region(size_t bytes, int id, int leaf) {
-  if (region_count == 256) fail("more than 256 buffers");
-  size_t page = 4096, body = (bytes + page - 1) / page * page, room = page * 16;
-  char* raw = static_cast<char*>(mmap(0, body + 2 * room, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  if (raw == MAP_FAILED || mprotect(raw + room, body ? body : page, PROT_READ | PROT_WRITE)) fail("cannot reserve %zu bytes", bytes);
-  Region& r = regions[region_count++];
-  r = {raw + room, bytes, id, false, leaf, 0};
-#ifdef XP_CHECKED
-  size_t cells = bytes / size_t(leaf) + 1;
-  r.shadow = static_cast<uint64_t*>(mmap(0, cells * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  if (r.shadow == MAP_FAILED) fail("cannot reserve shadow memory");
-#endif
-  return r;
-}
-static Region* find_region(const void* p) {
-  for (int i = 0; i < region_count; ++i) {
-    size_t offset = size_t(static_cast<const char*>(p) - regions[i].base);
-    if (offset < regions[i].bytes || (regions[i].bytes == 0 && offset == 0)) return &regions[i];
-  }
-  return 0;
-}
-
+#include "memory.h"
 #include "fibers.h"
 
 static void set_order() {
@@ -108,27 +80,28 @@ static void set_order() {
 
 static long gcd(long a, long b) { return b ? gcd(b, a % b) : a; }
 
+// The i-th block to run: both corners first, then the others in a scattered order, so that a run that is cut off has seen a sample.
+static long block_at(long i, long total, long stride) {
+  if (i == 1) return total - 1;
+  long b = long((__int128)i * stride % total);
+  return b == total - 1 ? stride % total : b;
+}
 static void run_blocks(int worker_index, int worker_total, double deadline) {
   long gx = xp_grid_dim.x, gy = xp_grid_dim.y, gz = xp_grid_dim.z, total = gx * gy * gz;
   long stride = total > 2 ? long(double(total) * 0.6180339887) | 1 : 1;
   while (gcd(stride, total) != 1) stride += 2;
   bool scattered = budget <= 1e8 && total > 2;
+  long ran = 0;
   for (long i = worker_index; i < total; i += worker_total) {
-    // When time may run out: both corners first, then the others in a scattered order.
-    long b = i;
-    if (scattered) {
-      static long next;
-      if (i == 0) next = 0;
-      b = i == 0 ? 0 : total - 1;
-      if (i > 1) do b = long((__int128)++next * stride % total); while (b == 0 || b == total - 1);
-    }
+    long b = scattered ? block_at(i, total, stride) : i;
     xp_block_idx.x = unsigned(b % gx);
     xp_block_idx.y = unsigned(b / gx % gy);
     xp_block_idx.z = unsigned(b / gx / gy);
     run_block();
-    ++blocks_run;
+    ++ran;
     if (now() > deadline) break;
   }
+  __sync_fetch_and_add(&shared_state->blocks_run, ran);
 }
 
 static void describe(const Recorded& a) {
@@ -169,7 +142,8 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
   long total = long(grid.x) * grid.y * grid.z;
   blocks_total += total;
   double deadline = now() + budget;
-  int n = budget > 1e8 && total >= 2 && total * size >= 4096 ? workers : 1;
+  ++launches;
+  int n = total >= 2 && total * size >= 4096 ? workers : 1;
   if (n == 1) { run_blocks(0, 1, deadline); return; }
   fflush(report);
   for (int w = 0; w < n; ++w) {
@@ -178,6 +152,9 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
     if (pid == 0) {
       run_blocks(w, n, deadline);
       fflush(report);
+#ifdef XP_TRACKED
+      __sync_fetch_and_add(&shared_state->ambiguous, ambiguous);
+#endif
       _exit(divergent ? 7 : 0);
     }
   }
@@ -187,7 +164,6 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
     if (WIFEXITED(status) && WEXITSTATUS(status) == 7) divergent = true;
     else if (!WIFEXITED(status) || WEXITSTATUS(status)) _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 4);
   }
-  blocks_run += total;
 }
 
 #ifdef XP_CHECKED
@@ -248,17 +224,17 @@ void* xp_warp_arena(size_t bytes) {
 }
 void* xp_dynamic_shared() { return dynamic_shared; }
 
-static int* atomic_lock;
 template <class T, class F> static T update(T* p, F f) {
 #ifdef XP_CHECKED
   access(uintptr_t(__builtin_return_address(0)), p, sizeof(T), false, true);
   access(uintptr_t(__builtin_return_address(0)), p, sizeof(T), true, true);
 #endif
   // Blocks of one process never interleave; the word is shared by the workers.
-  if (workers > 1) while (__sync_lock_test_and_set(atomic_lock, 1)) {}
+  shared_state->atomics = 1;
+  if (workers > 1) while (__sync_lock_test_and_set(&shared_state->lock, 1)) {}
   T old = *p;
   *p = f(old);
-  if (workers > 1) __sync_lock_release(atomic_lock);
+  if (workers > 1) __sync_lock_release(&shared_state->lock);
   return old;
 }
 template <class T> T xp_atomic_add(T* p, T v) { return update(p, [v](T x) { return T(x + v); }); }
@@ -272,92 +248,7 @@ template <class T> T xp_atomic_cas(T* p, T e, T v) { return update(p, [e, v](T x
 X(int) X(unsigned) X(unsigned long long) X(xp_f32) X(xp_f64) X(half)
 #undef X
 
-int xp_malloc(void** p, size_t bytes) {
-  static int count = 0;
-  int id = 100 + count++;
-  if (recording) {
-    *p = reinterpret_cast<void*>(uintptr_t(id) << 40);
-    fprintf(report, "malloc %d %zu\n", id, bytes);
-    return 0;
-  }
-  Region& r = add_region(bytes, id, 1);
-  *p = r.base;
-  for (size_t i = 0; i + 4 <= bytes && bytes < (256u << 20); i += 4) memcpy(r.base + i, &kPoison32, 4);
-  return 0;
-}
-int xp_copy(void* dst, const void* src, size_t bytes, int) {
-  if (recording) {
-    uintptr_t d = reinterpret_cast<uintptr_t>(dst), s = reinterpret_cast<uintptr_t>(src), m = (1ul << 40) - 1;
-    fprintf(report, "copy %ld %ld %ld %ld %zu\n", long(d >> 40), long(d & m), long(s >> 40), long(s & m), bytes);
-    return 0;
-  }
-  Region *d = find_region(dst), *s = find_region(src);
-  if ((d && size_t(static_cast<char*>(dst) - d->base) + bytes > d->bytes) || (s && size_t(static_cast<const char*>(src) - s->base) + bytes > s->bytes))
-    fail("the host copies %zu bytes past the end of a buffer", bytes);
-  memcpy(dst, src, bytes);
-  if (d) d->initialized = !s || s->initialized || s->id < 100;
-  return 0;
-}
-int xp_set(void* dst, int value, size_t bytes) {
-  if (recording) { fprintf(report, "set %ld %d %zu\n", long(reinterpret_cast<uintptr_t>(dst) >> 40), value, bytes); return 0; }
-  Region* d = find_region(dst);
-  if (d && bytes > d->bytes) fail("the host sets %zu bytes past the end of a buffer", bytes);
-#ifdef XP_TRACKED
-  if (value) fail("memset of a tracked buffer");
-#endif
-  memset(dst, value, bytes);
-  if (d) d->initialized = true;
-  return 0;
-}
-
-// ---- the driver's plan ----------------------------------------------------------------------------------------------------------
-struct Output { Arg* arg; FILE* file; };
-static Output outputs[64];
-static int output_count = 0;
-
-static size_t raw_size(const char* d) {
-  return !strcmp(d, "float64") || !strcmp(d, "int64") || !strcmp(d, "uint64") ? 8 : strstr(d, "16") ? 2 : strstr(d, "32") ? 4 : 1;
-}
-#ifdef XP_TRACKED
-static bool floating(const char* d) { return strstr(d, "float") != 0; }
-static size_t size_here(const char* d) { return floating(d) ? sizeof(F64) : raw_size(d); }
-#else
-static size_t size_here(const char* d) { return raw_size(d); }
-#endif
-
-static void fill(Arg& a, const char* path) {  // the input's bytes into this build's own types
-  size_t raw = raw_size(a.dtype) * size_t(a.count);
-  int fd = open(path, O_RDONLY);
-  char* from = raw ? static_cast<char*>(mmap(0, raw, PROT_READ, MAP_PRIVATE, fd, 0)) : 0;
-  if (fd < 0 || from == MAP_FAILED) fail("cannot read an input file");
-#ifdef XP_TRACKED
-  if (floating(a.dtype)) {
-    F64* to = static_cast<F64*>(a.data);
-    for (long i = 0; i < a.count; ++i) {
-      double v = !strcmp(a.dtype, "float64") ? reinterpret_cast<double*>(from)[i]
-               : !strcmp(a.dtype, "float32") ? double(reinterpret_cast<float*>(from)[i])
-               : !strcmp(a.dtype, "float16") ? double(reinterpret_cast<_Float16*>(from)[i])
-               : double(from_bits(unsigned(reinterpret_cast<uint16_t*>(from)[i]) << 16));
-      to[i] = F64(v, 0.0);
-    }
-  } else
-#endif
-  if (raw) memcpy(a.data, from, raw);
-  if (raw) munmap(from, raw);
-  close(fd);
-}
-static void dump(const Output& o) {
-  FILE* f = o.file;
-  size_t done = 1;
-  if (o.arg->count) {
-#ifdef XP_TRACKED
-    if (floating(o.arg->dtype)) done = fwrite(o.arg->data, sizeof(F64) * size_t(o.arg->count), 1, f);
-    else
-#endif
-    done = fwrite(o.arg->data, raw_size(o.arg->dtype) * size_t(o.arg->count), 1, f);
-  }
-  if (fclose(f) || done != 1) fail("cannot write an output file");
-}
+#include "buffers.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
@@ -370,6 +261,7 @@ int main(int argc, char** argv) {
     if (!strcmp(word, "record")) recording = true;
     else if (!strcmp(word, "workers")) ok = fscanf(plan, "%d", &workers) == 1;
     else if (!strcmp(word, "order")) ok = fscanf(plan, "%d", &thread_order) == 1;
+    else if (!strcmp(word, "sparse")) sparse = true;
     else if (!strcmp(word, "budget")) ok = fscanf(plan, "%lf", &budget) == 1;
     else if (!strcmp(word, "scalar")) {
       Arg& a = args[count++];
@@ -381,14 +273,11 @@ int main(int argc, char** argv) {
       memcpy(a.dtype, dtype, sizeof dtype);
       if (recording) a.data = reinterpret_cast<void*>(uintptr_t(count + 1) << 40);
       else {
-        Region& r = add_region(size_here(a.dtype) * size_t(a.count), count, int(size_here(a.dtype) < 4 ? size_here(a.dtype) : 4));
-        a.data = r.base;
-        r.initialized = strcmp(role, "out") != 0;
-        fill(a, path);
+        Region& region = add_argument(a, count, path, strcmp(role, "out") != 0);
         if (strcmp(role, "in")) {
           FILE* file = fopen(out, "wb");
           if (!file) fail("cannot write an output file");
-          outputs[output_count++] = {&a, file};
+          outputs[output_count++] = {&a, file, &region};
         }
       }
       ++count;
@@ -407,21 +296,22 @@ int main(int argc, char** argv) {
   for (int s : caught) sigaction(s, &action, 0);
 #ifdef XP_CHECKED
   host_stack = static_cast<char*>(__builtin_frame_address(0));
-  shared_static = {&__data_start, size_t(&_end - &__data_start), -2, false, 1, 0};
+  shared_static = {&__data_start, size_t(&_end - &__data_start), -2, false, 1, 0, {-1, 0, 0}};
   shared_static.shadow = static_cast<uint64_t*>(mmap(0, shared_static.bytes * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  shared_dynamic = {dynamic_shared, sizeof dynamic_shared, -3, false, 1, 0};
+  shared_dynamic = {dynamic_shared, sizeof dynamic_shared, -3, false, 1, 0, {-1, 0, 0}};
   shared_dynamic.shadow = static_cast<uint64_t*>(mmap(0, sizeof dynamic_shared * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 #endif
   fprintf(report, "sandbox %s\n", xp_sandbox());
   fflush(report);
-  atomic_lock = static_cast<int*>(mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  shared_state = static_cast<Shared*>(mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   double begin = now();
   xp_entry();
   double seconds = now() - begin;
   if (recording) { fprintf(report, "end\n"); fflush(report); _exit(0); }
-  fprintf(report, "ran %ld %ld %.6f\n", blocks_run, blocks_total, seconds);
+  fprintf(report, "ran %ld %ld %.6f\n", shared_state->blocks_run, blocks_total, seconds);
+  fprintf(report, "launches %d\natomics %ld\n", launches, shared_state->atomics);
 #ifdef XP_TRACKED
-  fprintf(report, "ambiguous %ld\n", ambiguous);
+  fprintf(report, "ambiguous %ld\n", ambiguous + shared_state->ambiguous);
 #endif
   if (divergent) fprintf(report, "divergent\n");
   for (int i = 0; i < output_count; ++i) dump(outputs[i]);
