@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, PlatformSpec, dialect_of
 
 
@@ -23,3 +27,30 @@ def test_the_platform_table_refuses_nonsense() -> None:
         PlatformSpec(Platform.CUDA, (".x",), "x.h", ("blockIdx.x",), 32, 100, (1, 1, 1), (1, 1, 1), 0)
     assert dialect_of(".cu") is Platform.CUDA
     assert PLATFORMS[Platform.CUDA].warp == 32
+
+
+def test_a_tune_context_can_be_made() -> None:
+    # apache-tvm-ffi 0.1.15 crashes here. An empty package stands where TVM parses 124 intrinsics for 20 s; a context needs none.
+    script = """
+import sys, types
+sys.modules["tvm.s_tir.tensor_intrin"] = types.ModuleType("tvm.s_tir.tensor_intrin")
+import tvm
+from tvm.s_tir import meta_schedule as ms
+from tvm.script import tirx as T
+
+@T.prim_func(s_tir=True)
+def main(x: T.Buffer((64,), "float32"), y: T.Buffer((64,), "float32")):
+    for i in range(64):
+        with T.sblock("y"):
+            v = T.axis.spatial(64, i)
+            y[v] = x[v] * T.float32(2)
+
+context = ms.TuneContext(mod=tvm.IRModule({"main": main}), target=tvm.target.Target({"kind": "llvm", "num-cores": 2}),
+                         space_generator="post-order-apply", search_strategy="evolutionary", num_threads=1)
+print(len(context.generate_design_space()))
+"""
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:  # TVMScript reads its source from the file
+        file.write(script)
+        file.flush()
+        done = subprocess.run([sys.executable, file.name], capture_output=True, text=True, check=False)
+    assert (done.returncode, int(done.stdout or 0) > 0) == (0, True), done.stderr[-2000:]

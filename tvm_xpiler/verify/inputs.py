@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 _INTS = {"int8": 128, "uint8": 128, "int16": 1000, "uint16": 1000}
 INT_RANGES = (100, 8, 2, 1)  # tried in turn for 32- and 64-bit integers, which may be addresses
 PERIOD = 4096 * 1021  # whole pages of any dtype; prime to the sizes of tensors
-KINDS = ("random", "one-hot", "ramp", "signed zeros", "large", "tiny", "infinities")
+KINDS = ("random", "negative", "one-hot", "positive", "ramp", "signed zeros", "large", "tiny", "infinities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ def _floats(kind: str, size: int, dtype: np.dtype[Any], rng: np.random.Generator
     normal = rng.standard_normal(size, dtype=np.float32)
     if kind == "ramp":
         return np.linspace(-2.0, 3.0, size).astype(dtype)
+    if kind in {"negative", "positive"}:  # maxima and minima with a wrong first value
+        return (np.abs(normal) * (1 if kind == "positive" else -1)).astype(dtype)
     if kind == "one-hot" and first:
         data = np.zeros(size, dtype=dtype)
         data[rng.integers(0, size, max(1, size // 97))] = 1

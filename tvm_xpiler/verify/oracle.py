@@ -27,7 +27,7 @@ from tvm_xpiler.core.source import SourceFile, Span
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked")
+MODES = ("native", "checked", "tracked", "zeroed")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -35,6 +35,7 @@ _FLAGS = {
     "native": ["-O2", "-march=native"],
     "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
+    "zeroed": ["-O0", "-march=native"],
 }
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
 _KINDS = {
@@ -117,19 +118,22 @@ def _stretches(raw: Array, dtype: np.dtype[Any], row: tuple[int, ...]) -> tuple[
     return np.concatenate(positions), np.concatenate(rows)
 
 
-@lru_cache(maxsize=4)
-def _poison_locals(cxx: str) -> tuple[str, ...]:
-    """Return the flag that fills uninitialized locals with a pattern, where the compiler has it.
+@lru_cache(maxsize=8)
+def _set_locals(cxx: str, value: str) -> tuple[str, ...]:
+    """Return the flag that sets uninitialized locals to ``zero`` or a ``pattern``, where the compiler has it.
 
-    g++ 12 fills memory, but not what it keeps in registers: only a build without optimization shows the pattern everywhere.
+    g++ 12 sets memory, but not what it keeps in registers: only a build without optimization shows the pattern everywhere.
     """
-    flag = "-ftrivial-auto-var-init=pattern"
+    flag = f"-ftrivial-auto-var-init={value}"
     probe = subprocess.run([cxx, flag, "-x", "c++", "-fsyntax-only", "-"], input="", capture_output=True, text=True, check=False)
     return (flag,) if probe.returncode == 0 else ()
 
 
 class Oracle:
-    """One source file, built up to three ways: ``native``, ``checked`` (every access looked up), ``tracked`` (error bounds)."""
+    """One source file, built up to four ways.
+
+    ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds.
+    """
 
     def __init__(
         self,
@@ -198,7 +202,13 @@ class Oracle:
 
     def _build(self, mode: str) -> Path:
         cxx = host_cxx()
-        flags = [*_BASE, *_poison_locals(cxx), *_FLAGS[mode], f"-I{SEMANTICS}", f"-I{empty_headers(True)}"]
+        flags = [
+            *_BASE,
+            *_set_locals(cxx, "zero" if mode == "zeroed" else "pattern"),
+            *_FLAGS[mode],
+            f"-I{SEMANTICS}",
+            f"-I{empty_headers(True)}",
+        ]
         folder = str(Path(self.source.name).resolve().parent)
 
         def runtime(work: Path) -> None:

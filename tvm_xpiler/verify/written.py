@@ -57,13 +57,13 @@ def common(first: Written, second: Written, name: str) -> Array | None:
     return np.intersect1d(first.where[name], second.where[name], assume_unique=True)
 
 
-def unstable(checked: Run, native: Run, problem: Problem, before: Mapping[str, Array]) -> str | None:
+def unstable(checked: Run, other: Run, problem: Problem, before: Mapping[str, Array]) -> str | None:
     """Return the output that differs between two builds of one text; None: they agree.
 
-    The ``checked`` build fills uninitialized local variables with a pattern, the ``native`` build with whatever is there. Beyond
-    what the compiler may round otherwise (2**-10 of the largest value), only such a variable tells them apart.
+    They set uninitialized local variables differently. Beyond what the compiler may round otherwise (2**-10 of the largest value),
+    only such a variable tells them apart.
     """
-    first, second = written(checked, problem, before), written(native, problem, before)
+    first, second = written(checked, problem, before), written(other, problem, before)
     for tensor in problem.outputs:
         positions = common(first, second, tensor.name)
         a, b = (run.outputs[tensor.name] if positions is None else run.rows(tensor.name, positions) for run in (first, second))
