@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, default=None)
     args = parser.parse_args()
     lines = []
-    for path in sorted(args.folder.glob("*.cu")):
+    for path in sorted(p for p in args.folder.iterdir() if p.suffix in {".cu", ".hip"}):
         signature = re.search(r'extern "C" void \w+\(([^)]*)\)', path.read_text())
         parameters = [p.split()[-1] for p in signature.group(1).split(",") if "*" not in p] if signature else []
         try:

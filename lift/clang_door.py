@@ -16,7 +16,7 @@ from tvm_xpiler.core.headers import empty_headers
 from tvm_xpiler.core.source import SourceFile, Span
 
 CK, TK = CursorKind, TypeKind
-for _number in (32, 39):  # _Float16 and __bf16, which the binding of 18.1.1 does not list
+for _number in (32, 39, 176):  # _Float16, __bf16 and ext_vector_type, which the binding of 18.1.1 does not list
     if _number >= len(TypeKind._kinds) or TypeKind._kinds[_number] is None:
         TypeKind(_number)
 __all__ = [
@@ -98,14 +98,14 @@ def _library() -> Any:
     return library
 
 
-def parse(source: SourceFile, header: str, include: tuple[str, ...] = ()) -> TranslationUnit:
+def parse(source: SourceFile, header: str, include: tuple[str, ...] = (), warp: int = 32) -> TranslationUnit:
     """Parse CUDA-like text against an executable header.
 
     Raises:
         LiftError: XP100 with the compiler's message and place; XP101 for an undeclared function.
     """
     options = [
-        "-x", "cuda", "-nocudainc", "-nocudalib", "--cuda-host-only", "-nostdinc", "-nostdinc++", "-std=c++17", "-DXP_PARSE", "-fno-builtin",
+        "-x", "cuda", "-nocudainc", "-nocudalib", "--cuda-host-only", "-nostdinc", "-nostdinc++", "-std=c++17", "-DXP_PARSE", f"-DXP_WARP={warp}", "-fno-builtin",
         "-Wno-everything", f"-I{empty_headers(False)}", f"-I{SEMANTICS}", *(f"-I{path}" for path in include), "-include", str(SEMANTICS / header),
     ]  # fmt: skip
     with _lock:

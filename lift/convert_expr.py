@@ -9,7 +9,7 @@ from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, binary_operator, constant, dtype_of, unary_operator
 from lift.convert_places import PlaceConverter
 from lift.expr import Expr
-from lift.layout import canonical, element_type, field_offset, is_array, is_pointer, is_record, layout, stride
+from lift.layout import canonical, element_type, field_offset, is_array, is_pointer, is_record, is_vector, layout, stride
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, RecordVar, Value
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 
@@ -119,6 +119,10 @@ class ExprConverter(PlaceConverter):
             return place
         if kind == CK.ARRAY_SUBSCRIPT_EXPR:
             base, index = list(cursor.get_children())[:2]
+            if is_vector(base.type):
+                place = self.place_of(base)
+                if isinstance(place, Memory):
+                    return Memory(place.buffer, E.add(place.index, self.scalar(index)), element_type(base.type))
             pointer = self.value(base)
             if not isinstance(pointer, Pointer):
                 if isinstance(pointer, AddressOf):

@@ -9,7 +9,7 @@ from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, dtype_of, span_of
 from lift.expr import Expr
-from lift.layout import canonical, element_type, fields, is_array, is_pointer, is_record, layout
+from lift.layout import canonical, element_type, fields, is_array, is_pointer, is_record, is_vector, layout
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, RecordVar, ScalarVar, Value
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import DTYPE_BYTES
@@ -107,7 +107,7 @@ class PlaceConverter:
                 scalar = dtype_of(canonical(ctype))
                 if scalar is not None:
                     return self.read_scalar(buffer, index, scalar, cursor)
-                if is_record(ctype):
+                if is_record(ctype) or is_vector(ctype):
                     found = layout(ctype)
                     if found is None or found.dtype is None:
                         raise self.refuse(cursor, f"a struct '{ctype.spelling}' with several element types cannot lie in a buffer")
@@ -155,6 +155,13 @@ class PlaceConverter:
                         cursor,
                     )
                     position += count
+            case Memory(buffer, index, _), Aggregate(leaves, ctype, _) if is_vector(ctype) and self.copied_from(leaves) not in (None, buffer):
+                first = leaves[0]  # a loop is read back as one, whatever index it is read with
+                counter = self.fresh("element", "int32")
+                i = ir.local(counter.name, "int32")
+                value = ir.elem(str(first.attr), E.add(first.args[0], i), first.dtype)
+                copy = ir.Write(buffer, E.add(index, i), self.convert(value, self.buffers[buffer].dtype), self.at)
+                self.out.append(ir.For(counter.name, E.const(0), E.const(len(leaves)), E.const(1), (copy,), self.at))
             case Memory(buffer, index, _), Aggregate(leaves, _, _):
                 for i, leaf in enumerate(self.settle(leaves)):
                     self.out.append(ir.Write(buffer, E.add(index, E.const(i)), self.convert(leaf, self.buffers[buffer].dtype), self.at))
@@ -162,6 +169,14 @@ class PlaceConverter:
                 self.write_scalar(buffer, index, self.convert(value, dtype_of(canonical(ctype)) or value.dtype), cursor)
             case _:
                 raise self.refuse(cursor, "this assignment is not modelled")
+
+    @staticmethod
+    def copied_from(leaves: tuple[Expr, ...]) -> str | None:
+        """Return the buffer that the leaves are consecutive elements of, or None."""
+        if any(leaf.op != "elem" or leaf.attr != leaves[0].attr for leaf in leaves):
+            return None
+        ordered = all(E.int_value(E.sub(leaf.args[0], leaves[0].args[0])) == i for i, leaf in enumerate(leaves))
+        return str(leaves[0].attr) if ordered and leaves else None
 
     def settle(self, leaves: tuple[Expr, ...]) -> tuple[Expr, ...]:
         """Read all leaves before the first is written, since source and target may overlap."""

@@ -93,10 +93,10 @@ class Evaluator:
         self.blocks = [E.var(f"block_{a}", 0, n, "block") for a, n in zip("xyz", (gx, gy, gz), strict=True)]
         self.threads: list[Expr] = []
         axes: list[Expr] = []
-        bits = _uses_butterfly(program.body) and (bx % 32 == 0 or bx & (bx - 1) == 0)
+        bits = _uses_butterfly(program.body) and (bx % program.warp == 0 or bx & (bx - 1) == 0)
         for a, n in zip("xyz", (bx, by, bz), strict=True):
             if a == "x" and bits and n > 1:
-                low = min(n, 32).bit_length() - 1
+                low = min(n, program.warp).bit_length() - 1
                 parts = [E.var(f"lane_bit{i}", 0, 2, "thread") for i in range(low)]
                 warp = E.var("warp", 0, n >> low, "thread")
                 whole = E.scale(warp, 1 << low)
@@ -111,11 +111,11 @@ class Evaluator:
         self.threads = [v for v in self.threads if v.op == "var"]
         self.block_vars = [v for v in self.blocks if v.op == "var"]
         tid = E.add(axes[0], E.add(E.scale(axes[1], bx), E.scale(axes[2], bx * by)))
-        self.warp = E.floordiv(tid, 32)
+        self.warp = E.floordiv(tid, program.warp)
         self.axes = {
             **{f"threadIdx.{a}": v for a, v in zip("xyz", axes, strict=True)},
             **{f"blockIdx.{a}": v for a, v in zip("xyz", self.blocks, strict=True)},
-            "xp_tid": tid, "xp_lane": E.floormod(tid, 32),
+            "xp_tid": tid, "xp_lane": E.floormod(tid, program.warp),
         }  # fmt: skip
         for b in program.buffers:
             if b.scope == "global":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
-from lift.layout import canonical, element_type, is_pointer, layout
+from lift.layout import canonical, element_type, is_pointer, is_vector, layout
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.source import SourceFile
@@ -44,6 +44,8 @@ class Front:
         kernel: The kernel, where there is no wrapper.
         runnable: The text for the host compiler: launches and dynamic shared memory in plain C++, same lines.
         header: The dialect's executable header.
+        has_device_variables: Whether blocks share file-scope variables.
+        warp: Lanes of a warp.
     """
 
     source: SourceFile
@@ -56,6 +58,7 @@ class Front:
     runnable: str
     header: str
     has_device_variables: bool
+    warp: int
 
 
 def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:
@@ -83,7 +86,7 @@ def _has_body(cursor: Cursor) -> bool:
     return any(c.kind == CK.COMPOUND_STMT for c in cursor.get_children())
 
 
-def read(source: SourceFile, platform: Platform, entry: str | None = None, include: tuple[str, ...] = ()) -> Front:
+def read(source: SourceFile, platform: Platform, entry: str | None = None, include: tuple[str, ...] = (), warp: int | None = None) -> Front:
     """Parse ``source`` and choose its entry.
 
     Args:
@@ -91,13 +94,15 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
         platform: Its dialect.
         entry: A wrapper's or kernel's name, ``name<args>`` for a template; the only one of the file by default.
         include: Folders for ``#include``.
+        warp: Lanes of a warp; the platform's own by default.
 
     Raises:
         LiftError: XP100, XP101, XP102 or XP103.
     """
     header = PLATFORMS[platform].header
     assert header is not None
-    unit = parse(source, header, include)
+    lanes = warp or PLATFORMS[platform].warp
+    unit = parse(source, header, include, lanes)
     declared = _own(unit, source)
     kernels = [c for c in declared if c.kind in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) and _is_kernel(c) and _has_body(c)]
     if not kernels:
@@ -137,6 +142,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
                 runnable,
                 header,
                 device_variables,
+                lanes,
             )
     if len(chosen) > 1 and name is None:
         raise LiftError(
@@ -167,7 +173,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
                 f"name an instance: --entry '{kernel.spelling}<...>'",
             )
         probe = SourceFile(source.name, source.text + f"\nstatic auto xp_probe = &{label};\n")
-        unit = parse(probe, header, include)
+        unit = parse(probe, header, include, lanes)
         references = [
             c.referenced
             for d in _own(unit, probe)
@@ -196,6 +202,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
         runnable,
         header,
         device_variables,
+        lanes,
     )
 
 
@@ -249,6 +256,9 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
             if cursor.kind == CK.CALL_EXPR and _configuration(cursor) is not None:
                 label = f"site{next(labels)}"
                 start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
+                if text.startswith("hipLaunchKernelGGL", start):
+                    edits[start, text.index("(", start) + 1] = f'XP_LAUNCH("{label}", '
+                    continue
                 opening = text.find("<<<", start, end)
                 closing = text.find(">>>", opening, end)
                 paren = text.find("(", closing, end)
@@ -258,6 +268,10 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                 edits[start, paren + 1] = (
                     text[opening + 3 : closing] + "), " + text[start:opening] + (", " if text[paren + 1 : end - 1].strip() else "")
                 )
+            if cursor.kind in (CK.TYPE_ALIAS_DECL, CK.TYPEDEF_DECL) and is_vector(cursor.type):
+                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
+                vector = canonical(cursor.type)
+                edits[start, end] = f"using {cursor.spelling} = xp_vector<{vector.element_type.spelling}, {vector.element_count}>"
             if (
                 cursor.kind == CK.VAR_DECL
                 and cursor.type.kind in (TK.INCOMPLETEARRAY,)

@@ -106,6 +106,7 @@ class Program:
     locals: tuple[tuple[str, str], ...]  # name, dtype
     body: tuple[Stmt, ...]
     assumed: tuple[str, ...] = ()
+    warp: int = 32  # lanes
 
 
 def local(name: str, dtype: str) -> Expr:

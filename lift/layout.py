@@ -8,6 +8,7 @@ from lift.clang_door import CK, TK, Cursor, Type, dtype_of
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 
 _ARRAYS = (TK.CONSTANTARRAY, TK.INCOMPLETEARRAY)
+_VECTORS = (TK.VECTOR, TK.EXTVECTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ def is_array(ctype: Type) -> bool:
     return bool(canonical(ctype).kind in _ARRAYS)
 
 
+def is_vector(ctype: Type) -> bool:
+    """Say whether a type is a vector of the compiler (``vector_size``): a value like a record, indexed like an array."""
+    return bool(canonical(ctype).kind in _VECTORS)
+
+
 def is_pointer(ctype: Type) -> bool:
     return bool(canonical(ctype).kind == TK.POINTER)
 
@@ -61,7 +67,7 @@ def layout(ctype: Type) -> Layout | None:
     dtype = dtype_of(ctype)
     if dtype is not None:
         return Layout((dtype,))
-    if ctype.kind == TK.CONSTANTARRAY:
+    if ctype.kind == TK.CONSTANTARRAY or ctype.kind in _VECTORS:
         inner = layout(ctype.element_type)
         return None if inner is None or ctype.element_count > 1 << 22 else Layout(inner.leaves * ctype.element_count)
     if ctype.kind == TK.RECORD:
@@ -78,7 +84,7 @@ def layout(ctype: Type) -> Layout | None:
 def element_type(ctype: Type) -> Type:
     """Return what an array or pointer type holds."""
     ctype = canonical(ctype)
-    return ctype.element_type if ctype.kind in _ARRAYS else ctype.get_pointee()
+    return ctype.element_type if ctype.kind in _ARRAYS + _VECTORS else ctype.get_pointee()
 
 
 def field_offset(ctype: Type, name: str) -> int:

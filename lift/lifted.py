@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lift import expr, recurrence
@@ -40,7 +40,7 @@ class Lifted:
 def programs(front: Front, problem: Problem) -> list[Program]:
     """Return the SPMD program of each launch, in order."""
     labels = {site.label: site.kernel for site in front.sites}
-    return [convert_launch(front.source, labels[launch.kernel], launch, problem) for launch in problem.launches]
+    return [replace(convert_launch(front.source, labels[n.kernel], n, problem), warp=front.warp) for n in problem.launches]
 
 
 def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:

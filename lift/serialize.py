@@ -161,7 +161,7 @@ class Serializer:
                 continue
             if b.scope == "constant":
                 raise NotNormal(f"the constant table '{b.name}' has no imperative form")
-            copies = {"local": self.threads, "warp": -(-self.count // 32)}.get(b.scope, 1)
+            copies = {"local": self.threads, "warp": -(-self.count // program.warp)}.get(b.scope, 1)
             self.allocate(b.name, b.dtype, b.size * copies, suffix)
         self.scalars: dict[str, Any] = {}
         for name, dtype in [*program.locals, *self.fission.flags.items()]:
@@ -190,7 +190,7 @@ class Serializer:
         if name == "xp_tid":
             return t
         if name == "xp_lane":
-            return tirx.floormod(t, tirx.const(32, "int32"))
+            return tirx.floormod(t, tirx.const(self.program.warp, "int32"))
         kind, axis = name.split(".")
         if kind == "blockIdx":
             return self.block_vars["xyz".index(axis)]
@@ -206,7 +206,7 @@ class Serializer:
         if b.scope == "local" and self.threads > 1:
             at = self.thread * tirx.const(b.size, "int32") + at
         if b.scope == "warp":
-            at = tirx.floordiv(self.thread, tirx.const(32, "int32")) * tirx.const(b.size, "int32") + at
+            at = tirx.floordiv(self.thread, tirx.const(self.program.warp, "int32")) * tirx.const(b.size, "int32") + at
         if b.scope == "global":
             shape = [int(n) for n in self.memory[name].ty.shape]
             if len(shape) != 1:

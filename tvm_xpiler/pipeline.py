@@ -41,6 +41,7 @@ class Options:
     seed: int = 1
     sets: int | None = None
     timeout: float = 60.0
+    warp: int | None = None
 
     @property
     def given(self) -> launches.Given:
@@ -112,7 +113,7 @@ class Session:
         self.source, self.platform, self.options = source, found, options
         self.seconds: dict[str, float] = {}
         self._on_stage = on_stage
-        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include))
+        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp))
         self.oracle = oracle_of(self.front, options)
         self.oracle.start("native")
 
@@ -162,6 +163,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         setup,
         front.has_device_variables,
         options.timeout,
+        front.warp,
     )
 
 

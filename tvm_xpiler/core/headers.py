@@ -18,6 +18,11 @@ _DEVICE = [
     "math_constants.h",
     "cooperative_groups.h",
     "sm_61_intrinsics.h",
+    "hip/hip_runtime.h",
+    "hip/hip_fp16.h",
+    "hip/hip_bfloat16.h",
+    "hip/hip_bf16.h",
+    "hip/hip_runtime_api.h",
 ]
 _STANDARD = [
     "assert.h",

@@ -10,6 +10,7 @@ class Platform(Enum):
     """A dialect that kernels are written in, or a target that they are emitted for."""
 
     CUDA = "cuda"
+    HIP = "hip"
     LLVM = "llvm"
 
 
@@ -60,6 +61,17 @@ PLATFORMS: dict[Platform, PlatformSpec] = {
             (1024, 1024, 64),
             (2**31 - 1, 65535, 65535),
             49152,
+        ),
+        PlatformSpec(
+            Platform.HIP,
+            (".hip",),
+            "hip.h",
+            ("blockIdx.z", "blockIdx.y", "blockIdx.x", "threadIdx.z", "threadIdx.y", "threadIdx.x"),
+            64,
+            1024,
+            (1024, 1024, 1024),
+            (2**31 - 1, 2**31 - 1, 2**31 - 1),
+            65536,
         ),
         PlatformSpec(Platform.LLVM, (), None, (), 1, 1, (1, 1, 1), (1, 1, 1), 0),
     )

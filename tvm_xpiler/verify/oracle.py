@@ -145,6 +145,7 @@ class Oracle:
         launch: str | None,
         serial: bool = False,
         timeout: float = 60.0,
+        warp: int = 32,
     ) -> None:
         """Args:
         source: The user's file, for places in findings.
@@ -155,7 +156,9 @@ class Oracle:
         launch: ``dim3(..), dim3(..), bytes`` where ``entry`` is a kernel.
         serial: Keep all blocks in one process (the source has device variables).
         timeout: Seconds for one run.
+        warp: Lanes of a warp.
         """
+        self.warp = warp
         self.source = source
         self.serial = serial
         self.timeout = timeout
@@ -169,7 +172,7 @@ class Oracle:
         includes = [line for line in lines if re.match(r"\s*#\s*include\s*<", line)]
         body = "\n".join("" if re.match(r"\s*#\s*include\s*<", line) else line for line in lines)
         self.text = "\n".join(
-            [f'#include "{header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#endif",
+            [f'#include "{header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#define _Float16 half", "#endif",
              '#line 1 "kernel.cu"', body, '#line 1 "entry"', f"void xp_entry() {{ {call} }}", ""]
         )  # fmt: skip
         self._builds: dict[str, Future[Path]] = {}
@@ -204,6 +207,7 @@ class Oracle:
         cxx = host_cxx()
         flags = [
             *_BASE,
+            f"-DXP_WARP={self.warp}",
             *_set_locals(cxx, "zero" if mode == "zeroed" else "pattern"),
             *_FLAGS[mode],
             f"-I{SEMANTICS}",

@@ -41,7 +41,16 @@ typedef double xp_f64;
 #ifndef __restrict__
 #define __restrict__ __restrict
 #endif
-#define warpSize 32
+#ifndef XP_WARP
+#define XP_WARP 32
+#endif
+#if XP_WARP == 64
+typedef unsigned long long xp_mask;
+#else
+typedef unsigned xp_mask;
+#endif
+#define XP_ALL_LANES ((xp_mask)-1)
+#define warpSize XP_WARP
 #define XP_FN XP_SPEC inline
 
 // Vector types.
@@ -68,7 +77,7 @@ extern const dim3 blockDim, gridDim;
 #define __syncthreads xp_syncthreads  // clang has a builtin of that name
 #endif
 XP_FN void __syncthreads() { xp_block_barrier(); }
-XP_FN void __syncwarp(unsigned mask = 0xffffffffu) { xp_warp_barrier(mask); }
+XP_FN void __syncwarp(xp_mask mask = XP_ALL_LANES) { xp_warp_barrier(mask); }
 XP_FN void __threadfence() {}
 XP_FN void __threadfence_block() {}
 
@@ -230,8 +239,8 @@ XP_FN half atomicAdd(half* p, half v) { return xp_atomic_add(p, v); }
 XP_FN int atomicSub(int* p, int v) { return xp_atomic_add(p, -v); }
 
 // Warp collectives: lanes write a warp-local array, meet, and read it.
-template <class T> XP_FN T xp_shuffle(unsigned mask, T v, int source, bool inside) {
-  XP_WARP_LOCAL(T, slot, 32);
+template <class T> XP_FN T xp_shuffle(xp_mask mask, T v, int source, bool inside) {
+  XP_WARP_LOCAL(T, slot, XP_WARP);
   int lane = (int)xp_lane();
   slot[lane] = v;
   xp_warp_barrier(mask);
@@ -239,28 +248,28 @@ template <class T> XP_FN T xp_shuffle(unsigned mask, T v, int source, bool insid
   xp_warp_barrier(mask);
   return r;
 }
-template <class T> XP_FN T __shfl_sync(unsigned mask, T v, int source, int width = 32) {
+template <class T> XP_FN T __shfl_sync(xp_mask mask, T v, int source, int width = XP_WARP) {
   int lane = (int)xp_lane();
   return xp_shuffle(mask, v, lane / width * width + source % width, true);
 }
-template <class T> XP_FN T __shfl_xor_sync(unsigned mask, T v, int lanes, int width = 32) {
+template <class T> XP_FN T __shfl_xor_sync(xp_mask mask, T v, int lanes, int width = XP_WARP) {
   int lane = (int)xp_lane(), source = lane ^ lanes;
   return xp_shuffle(mask, v, source, source / width <= lane / width);
 }
-template <class T> XP_FN T __shfl_down_sync(unsigned mask, T v, int delta, int width = 32) {
+template <class T> XP_FN T __shfl_down_sync(xp_mask mask, T v, int delta, int width = XP_WARP) {
   int lane = (int)xp_lane();
   return xp_shuffle(mask, v, lane + delta, lane % width + delta < width);
 }
-template <class T> XP_FN T __shfl_up_sync(unsigned mask, T v, int delta, int width = 32) {
+template <class T> XP_FN T __shfl_up_sync(xp_mask mask, T v, int delta, int width = XP_WARP) {
   int lane = (int)xp_lane();
   return xp_shuffle(mask, v, lane - delta, lane % width >= delta);
 }
-template <class T> XP_FN T xp_warp_reduce(unsigned mask, T v, int kind) {
-  XP_WARP_LOCAL(T, slot, 32);
+template <class T> XP_FN T xp_warp_reduce(xp_mask mask, T v, int kind) {
+  XP_WARP_LOCAL(T, slot, XP_WARP);
   slot[xp_lane()] = v;
   xp_warp_barrier(mask);
   T r = 0; bool first = true;
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < XP_WARP; ++i) {
     if ((mask >> i) & 1) {
       T x = slot[i];
       r = first ? x : kind == 0 ? (T)(r + x) : kind == 1 ? (x > r ? x : r) : kind == 2 ? (x < r ? x : r) : kind == 3 ? (T)(r & x) : kind == 4 ? (T)(r | x) : (T)(r ^ x);
@@ -270,14 +279,14 @@ template <class T> XP_FN T xp_warp_reduce(unsigned mask, T v, int kind) {
   xp_warp_barrier(mask);
   return r;
 }
-XP_FN int __reduce_add_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 0); }
-XP_FN unsigned __reduce_add_sync(unsigned mask, unsigned v) { return xp_warp_reduce(mask, v, 0); }
-XP_FN int __reduce_max_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 1); }
-XP_FN int __reduce_min_sync(unsigned mask, int v) { return xp_warp_reduce(mask, v, 2); }
-XP_FN unsigned __ballot_sync(unsigned mask, int p) { return xp_warp_reduce(mask, p ? 1u << xp_lane() : 0u, 4); }
-XP_FN int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0; }
-XP_FN int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, !p) == 0; }
-XP_FN unsigned __activemask() { return 0xffffffffu; }
+XP_FN int __reduce_add_sync(xp_mask mask, int v) { return xp_warp_reduce(mask, v, 0); }
+XP_FN unsigned __reduce_add_sync(xp_mask mask, unsigned v) { return xp_warp_reduce(mask, v, 0); }
+XP_FN int __reduce_max_sync(xp_mask mask, int v) { return xp_warp_reduce(mask, v, 1); }
+XP_FN int __reduce_min_sync(xp_mask mask, int v) { return xp_warp_reduce(mask, v, 2); }
+XP_FN xp_mask __ballot_sync(xp_mask mask, int p) { return xp_warp_reduce(mask, p ? (xp_mask)1 << xp_lane() : (xp_mask)0, 4); }
+XP_FN int __any_sync(xp_mask mask, int p) { return __ballot_sync(mask, p) != 0; }
+XP_FN int __all_sync(xp_mask mask, int p) { return __ballot_sync(mask, !p) == 0; }
+XP_FN xp_mask __activemask() { return XP_ALL_LANES; }
 XP_FN int __syncthreads_count(int p) {
   __shared__ int count;
   xp_block_barrier();
@@ -302,7 +311,7 @@ template <int M, int N, int K> struct xp_shape<accumulator, M, N, K> { static co
 template <class Layout> struct xp_is_col { static constexpr bool value = false; };
 template <> struct xp_is_col<col_major> { static constexpr bool value = true; };
 template <class Use, int M, int N, int K, class T, class Layout = void> struct fragment {
-  static constexpr int num_elements = xp_shape<Use, M, N, K>::rows * xp_shape<Use, M, N, K>::cols / 32;
+  static constexpr int num_elements = xp_shape<Use, M, N, K>::rows * xp_shape<Use, M, N, K>::cols / XP_WARP;
   T x[num_elements];
 };
 template <class Use, int M, int N, int K, class T, class Layout, class V>
@@ -313,7 +322,7 @@ template <class Use, int M, int N, int K, class T, class Layout>
 XP_FN void load_matrix_sync(fragment<Use, M, N, K, T, Layout>& f, const T* p, unsigned ld) {
   constexpr int n = fragment<Use, M, N, K, T, Layout>::num_elements, cols = xp_shape<Use, M, N, K>::cols;
   int lane = (int)xp_lane();
-  xp_warp_barrier(0xffffffffu);
+  xp_warp_barrier(XP_ALL_LANES);
   for (int i = 0; i < n; ++i) {
     int row = (lane * n + i) / cols, col = (lane * n + i) % cols;
     f.x[i] = xp_is_col<Layout>::value ? p[col * (int)ld + row] : p[row * (int)ld + col];
@@ -323,7 +332,7 @@ template <int M, int N, int K, class T>
 XP_FN void load_matrix_sync(fragment<accumulator, M, N, K, T>& f, const T* p, unsigned ld, layout_t layout) {
   constexpr int n = fragment<accumulator, M, N, K, T>::num_elements;
   int lane = (int)xp_lane();
-  xp_warp_barrier(0xffffffffu);
+  xp_warp_barrier(XP_ALL_LANES);
   for (int i = 0; i < n; ++i) {
     int row = (lane * n + i) / N, col = (lane * n + i) % N;
     f.x[i] = layout == mem_col_major ? p[col * (int)ld + row] : p[row * (int)ld + col];
@@ -337,7 +346,7 @@ XP_FN void store_matrix_sync(T* p, const fragment<accumulator, M, N, K, T>& f, u
     int row = (lane * n + i) / N, col = (lane * n + i) % N;
     p[layout == mem_col_major ? col * (int)ld + row : row * (int)ld + col] = f.x[i];
   }
-  xp_warp_barrier(0xffffffffu);
+  xp_warp_barrier(XP_ALL_LANES);
 }
 template <int M, int N, int K, class T, class C, class LA, class LB>
 XP_FN void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, N, K, T, LA>& a,
@@ -345,16 +354,16 @@ XP_FN void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_
   XP_WARP_LOCAL(C, at, M* K);
   XP_WARP_LOCAL(C, bt, K* N);
   int lane = (int)xp_lane();
-  for (int i = 0; i < M * K / 32; ++i) at[lane * (M * K / 32) + i] = (C)a.x[i];
-  for (int i = 0; i < K * N / 32; ++i) bt[lane * (K * N / 32) + i] = (C)b.x[i];
-  xp_warp_barrier(0xffffffffu);
-  for (int i = 0; i < M * N / 32; ++i) {
-    int row = (lane * (M * N / 32) + i) / N, col = (lane * (M * N / 32) + i) % N;
+  for (int i = 0; i < M * K / XP_WARP; ++i) at[lane * (M * K / XP_WARP) + i] = (C)a.x[i];
+  for (int i = 0; i < K * N / XP_WARP; ++i) bt[lane * (K * N / XP_WARP) + i] = (C)b.x[i];
+  xp_warp_barrier(XP_ALL_LANES);
+  for (int i = 0; i < M * N / XP_WARP; ++i) {
+    int row = (lane * (M * N / XP_WARP) + i) / N, col = (lane * (M * N / XP_WARP) + i) % N;
     C sum = c.x[i];
     for (int k = 0; k < K; ++k) sum += at[row * K + k] * bt[k * N + col];
     d.x[i] = sum;
   }
-  xp_warp_barrier(0xffffffffu);
+  xp_warp_barrier(XP_ALL_LANES);
 }
 }  // namespace wmma
 }  // namespace nvcuda

@@ -9,11 +9,12 @@ struct Fiber { void* sp; char* stack; };
 static Fiber fibers[kMaxThreads + 1];
 static int fiber_of[kMaxThreads], free_fibers[kMaxThreads + 1], free_count, fiber_count;
 static State state[kMaxThreads];
-static unsigned block_epoch[kMaxThreads], warp_epoch[kMaxThreads], warp_mask[kMaxThreads];
+static unsigned block_epoch[kMaxThreads], warp_epoch[kMaxThreads];
+static uint64_t warp_mask[kMaxThreads];
 static int order[kMaxThreads], threads, started, live, at_block, current, current_fiber;
-static int warp_waiting[kMaxThreads / 32 + 1], warp_live[kMaxThreads / 32 + 1];
+static int warp_waiting[kMaxThreads / XP_WARP + 1], warp_live[kMaxThreads / XP_WARP + 1];
 static int ready[kMaxThreads * 2], ready_head, ready_tail;
-static char warp_arenas[kMaxThreads / 32 + 1][16 << 10];
+static char warp_arenas[kMaxThreads / XP_WARP + 1][512 * XP_WARP];
 static size_t warp_used[kMaxThreads];
 static char dynamic_shared[232 << 10] __attribute__((aligned(1024)));
 static size_t dynamic_bytes;
@@ -88,8 +89,8 @@ static void enter(int t) {
 }
 static void push_ready(int t) { state[t] = kRunnable; ready[ready_tail++ % (kMaxThreads * 2)] = t; }
 static void release_warp(int w) {
-  for (int l = 0; l < 32; ++l) {
-    int t = w * 32 + l;
+  for (int l = 0; l < XP_WARP; ++l) {
+    int t = w * XP_WARP + l;
     if (t < threads && state[t] == kAtWarp) { ++warp_epoch[t]; warp_used[t] = 0; push_ready(t); }
   }
   warp_waiting[w] = 0;
@@ -100,19 +101,19 @@ static void release_block() {
   at_block = 0;
 }
 static bool warp_complete(int w) {  // every live lane that a waiting lane's mask names waits too
-  unsigned waiting = 0, alive = 0, wanted = 0;
-  for (int l = 0; l < 32; ++l) {
-    int t = w * 32 + l;
+  uint64_t waiting = 0, alive = 0, wanted = 0;
+  for (int l = 0; l < XP_WARP; ++l) {
+    int t = w * XP_WARP + l;
     if (t >= threads) break;
-    if (state[t] == kAtWarp) { waiting |= 1u << l; wanted |= warp_mask[t]; }
-    if (state[t] != kDone) alive |= 1u << l;
+    if (state[t] == kAtWarp) { waiting |= uint64_t(1) << l; wanted |= warp_mask[t]; }
+    if (state[t] != kDone) alive |= uint64_t(1) << l;
   }
   return waiting && (wanted & alive & ~waiting) == 0;
 }
 static void finish(int t) {
   state[t] = kDone;
   --live;
-  int w = t / 32;
+  int w = t / XP_WARP;
   --warp_live[w];
   if (warp_waiting[w] && warp_complete(w)) release_warp(w);
   if (at_block && at_block == live) release_block();
@@ -170,7 +171,7 @@ static void run_block() {
   memset(state, 0, sizeof(state[0]) * size_t(threads));
   memset(block_epoch, 0, sizeof(unsigned) * size_t(threads));
   memset(warp_epoch, 0, sizeof(unsigned) * size_t(threads));
-  for (int w = 0; w <= (threads - 1) / 32; ++w) { warp_waiting[w] = 0; warp_live[w] = threads - w * 32 < 32 ? threads - w * 32 : 32; }
+  for (int w = 0; w <= (threads - 1) / XP_WARP; ++w) { warp_waiting[w] = 0; warp_live[w] = threads - w * XP_WARP < XP_WARP ? threads - w * XP_WARP : XP_WARP; }
   while (live) {
     if (ready_head != ready_tail) {
       int t = ready[ready_head++ % (kMaxThreads * 2)];
@@ -179,7 +180,7 @@ static void run_block() {
       resume(new_fiber());
     } else {  // all that live wait: lanes at a warp barrier whose fellows wait elsewhere are let go
       bool any = false;
-      for (int w = 0; w <= (threads - 1) / 32; ++w)
+      for (int w = 0; w <= (threads - 1) / XP_WARP; ++w)
         if (warp_waiting[w]) { release_warp(w); any = true; }
       if (!any && at_block) release_block();
       else divergent = true;

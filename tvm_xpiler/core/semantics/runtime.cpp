@@ -199,8 +199,8 @@ void xp_block_barrier() {
   }
   block_here(kAtBlock);
 }
-void xp_warp_barrier(unsigned mask) {
-  int t = current, w = t / 32;
+void xp_warp_barrier(unsigned long long mask) {
+  int t = current, w = t / XP_WARP;
   warp_mask[t] = mask;
   state[t] = kAtWarp;
   ++warp_waiting[w];
@@ -214,13 +214,13 @@ void xp_warp_barrier(unsigned mask) {
   xp_switch(&fibers[current_fiber].sp, scheduler_sp);
   enter(t);
 }
-unsigned xp_lane() { return unsigned(current) % 32; }
+unsigned xp_lane() { return unsigned(current) % XP_WARP; }
 unsigned xp_tid() { return unsigned(current); }
 void* xp_warp_arena(size_t bytes) {
   size_t at = warp_used[current];
   warp_used[current] += (bytes + 63) / 64 * 64;
   if (warp_used[current] > sizeof warp_arenas[0]) fail("warp-local memory is exhausted");
-  return warp_arenas[current / 32] + at;
+  return warp_arenas[current / XP_WARP] + at;
 }
 void* xp_dynamic_shared() { return dynamic_shared; }
 

@@ -51,4 +51,5 @@ template <class... P, class... A> void run(Config c, void (*kernel)(P...), A... 
   launch(c.name, c.grid, c.block, c.shared, [](void* p) { Closure& k = *static_cast<Closure*>(p); call(k.kernel, k.values); }, &closure, values, int(sizeof...(P)));
 }
 }  // namespace xp
+#define XP_LAUNCH(label, kernel, grid, block, shared, stream, ...) xp::run(xp::configure(label, grid, block, shared), kernel, ##__VA_ARGS__)
 void xp_entry();  // generated: calls the host wrapper, or launches the kernel

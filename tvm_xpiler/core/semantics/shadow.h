@@ -55,7 +55,7 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
       if (o >> 36 != block) return !is_shared;
       if ((o >> 26 & 1023) == uint64_t(current) && !(o & 4)) return false;
       if ((o >> 13 & 8191) != (self >> 13 & 8191)) return false;
-      bool same_warp = (o >> 26 & 1023) / 32 == uint64_t(current) / 32;
+      bool same_warp = (o >> 26 & 1023) / XP_WARP == uint64_t(current) / XP_WARP;
       return !(same_warp && !(o & 4) && (o >> 3 & 1023) != (self >> 3 & 1023));
     };
     bool valid = w[0] && (!is_shared || w[0] >> 36 == block);

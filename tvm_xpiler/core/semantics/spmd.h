@@ -33,7 +33,7 @@ typedef unsigned long uintptr_t;
 
 // Barriers and places. A warp barrier is met by the live lanes of `mask`.
 void xp_block_barrier();
-void xp_warp_barrier(unsigned mask);
+void xp_warp_barrier(unsigned long long mask);
 unsigned xp_lane();  // index in the warp
 unsigned xp_tid();   // linear index in the block
 void* xp_warp_arena(size_t bytes);
