@@ -83,27 +83,21 @@ class ExprConverter(PlaceConverter):
         return value
 
     def retype(self, pointer: Pointer, target: Type, cursor: Cursor) -> Pointer:
-        """See a buffer through another element type; raw bytes of shared memory take the first type they are seen as."""
+        """See a buffer through another element type; own memory that nothing used yet takes the first type it is seen as."""
         found = layout(target)
         held = self.buffers[pointer.buffer]
         if (
             found is not None
             and found.dtype
             and found.dtype != held.dtype
-            and held.dtype in {"int8", "uint8"}
-            and held.scope == "shared"
+            and held.scope in {"shared", "local"}
+            and (held.dtype in {"int8", "uint8"} or DTYPE_BYTES[held.dtype] == DTYPE_BYTES[found.dtype])
             and E.int_value(pointer.index) == 0
-            and not self.touched(held.name)
+            and held.name not in self.used
         ):
-            unit = DTYPE_BYTES[found.dtype]
-            self.buffers[held.name] = ir.Buffer(held.name, found.dtype, held.scope, max(held.size // unit, 1))
+            size = held.size * DTYPE_BYTES[held.dtype] // DTYPE_BYTES[found.dtype]
+            self.buffers[held.name] = ir.Buffer(held.name, found.dtype, held.scope, max(size, 1))
         return Pointer(pointer.buffer, pointer.index, target)
-
-    def touched(self, name: str) -> bool:
-        def reads(stmts: list[ir.Stmt] | tuple[ir.Stmt, ...]) -> bool:
-            return any((isinstance(s, (ir.Write, ir.Atomic)) and s.buffer == name) for s in stmts)
-
-        return reads(self.out)
 
     def place_of(self, cursor: Cursor) -> Place:
         """Return the place that an lvalue names."""

@@ -9,11 +9,13 @@ from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, dtype_of, span_of
 from lift.expr import Expr
-from lift.layout import canonical, element_type, fields, is_array, is_pointer, is_record, is_vector, layout
+from lift.layout import canonical, element_type, fields, is_array, is_indexed, is_pointer, is_record, is_vector, layout
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, RecordVar, ScalarVar, Value
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.source import SourceFile
+
+_THROUGH = {"int8": "int32", "uint8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
 
 
 @dataclass
@@ -41,6 +43,7 @@ class PlaceConverter:
         self.globals: dict[int, Place] = {}
         self.at = 0
         self.assumed: dict[str, None] = {}
+        self.used: set[str] = set()  # buffers that were read or written
         self.inline: Callable[[Cursor, list[Value], Place | None, Type], Value | None]
 
     # ---- names ----
@@ -104,6 +107,7 @@ class PlaceConverter:
             case Memory(buffer, index, ctype):
                 if is_array(ctype):
                     return Pointer(buffer, index, element_type(ctype))
+                self.used.add(buffer)
                 scalar = dtype_of(canonical(ctype))
                 if scalar is not None:
                     return self.read_scalar(buffer, index, scalar, cursor)
@@ -117,6 +121,7 @@ class PlaceConverter:
         raise self.refuse(cursor, "this kind of value is not modelled")
 
     def read_scalar(self, buffer: str, index: Expr, dtype: str, cursor: Cursor) -> Expr:
+        self.used.add(buffer)
         held = self.buffers[buffer].dtype
         if held == dtype:
             return ir.elem(buffer, index, dtype)
@@ -155,7 +160,10 @@ class PlaceConverter:
                         cursor,
                     )
                     position += count
-            case Memory(buffer, index, _), Aggregate(leaves, ctype, _) if is_vector(ctype) and self.copied_from(leaves) not in (None, buffer):
+            case Memory(buffer, index, _), Aggregate(leaves, ctype, _) if is_indexed(ctype) and self.copied_from(leaves) not in (
+                None,
+                buffer,
+            ):
                 first = leaves[0]  # a loop is read back as one, whatever index it is read with
                 counter = self.fresh("element", "int32")
                 i = ir.local(counter.name, "int32")
@@ -163,8 +171,9 @@ class PlaceConverter:
                 copy = ir.Write(buffer, E.add(index, i), self.convert(value, self.buffers[buffer].dtype), self.at)
                 self.out.append(ir.For(counter.name, E.const(0), E.const(len(leaves)), E.const(1), (copy,), self.at))
             case Memory(buffer, index, _), Aggregate(leaves, _, _):
-                for i, leaf in enumerate(self.settle(leaves)):
-                    self.out.append(ir.Write(buffer, E.add(index, E.const(i)), self.convert(leaf, self.buffers[buffer].dtype), self.at))
+                self.used.add(buffer)
+                for at, leaf in enumerate(self.settle(leaves)):
+                    self.out.append(ir.Write(buffer, E.add(index, E.const(at)), self.convert(leaf, self.buffers[buffer].dtype), self.at))
             case Memory(buffer, index, ctype), Expr():
                 self.write_scalar(buffer, index, self.convert(value, dtype_of(canonical(ctype)) or value.dtype), cursor)
             case _:
@@ -198,6 +207,7 @@ class PlaceConverter:
         return 1
 
     def write_scalar(self, buffer: str, index: Expr, value: Expr, cursor: Cursor) -> None:
+        self.used.add(buffer)
         held = self.buffers[buffer].dtype
         if held != value.dtype and not (
             held in E.INT_DTYPES and value.dtype in E.INT_DTYPES and DTYPE_BYTES[held] == DTYPE_BYTES[value.dtype]
@@ -221,6 +231,9 @@ class PlaceConverter:
         self.out.append(ir.Write(buffer, index, value, self.at))
 
     def convert(self, value: Expr, dtype: str) -> Expr:
+        """Return ``value`` as ``dtype``. Fractions go to a narrow integer through the wide one that processors convert to."""
+        if not value.is_int and dtype in _THROUGH:
+            value = E.cast(value, _THROUGH[dtype])
         return E.cast(value, dtype)
 
     @staticmethod

@@ -82,6 +82,17 @@ def _is_kernel(cursor: Cursor) -> bool:
     return any(c.kind == CK.CUDAGLOBAL_ATTR for c in cursor.get_children())
 
 
+def _uncalled(functions: list[Cursor]) -> list[Cursor]:
+    """Return the functions that none of the others calls: the entries of a serial file."""
+    called = {
+        c.referenced.spelling
+        for f in functions
+        for c in f.walk_preorder()
+        if c.kind == CK.CALL_EXPR and c.referenced is not None and c.referenced.spelling != f.spelling
+    }
+    return [f for f in functions if f.spelling not in called and f.spelling != "main"]
+
+
 def _has_body(cursor: Cursor) -> bool:
     return any(c.kind == CK.COMPOUND_STMT for c in cursor.get_children())
 
@@ -104,13 +115,16 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
     lanes = warp or PLATFORMS[platform].warp
     unit = parse(source, header, include, lanes)
     declared = _own(unit, source)
-    kernels = [c for c in declared if c.kind in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) and _is_kernel(c) and _has_body(c)]
+    functions = [c for c in declared if c.kind in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) and _has_body(c)]
+    serial = not PLATFORMS[platform].axes
+    kernels = _uncalled(functions) if serial else [c for c in functions if _is_kernel(c)]
     if not kernels:
-        raise LiftError("XP102", f"{source.name} has no __global__ function", hint="give a file with a kernel's definition")
+        what = "function" if serial else "__global__ function"
+        raise LiftError("XP102", f"{source.name} has no {what}", hint="give a file with a kernel's definition")
     sites: list[Site] = []
     hosts = []
-    for function in declared:
-        if function.kind not in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) or function in kernels or not _has_body(function):
+    for function in functions:
+        if function in kernels:
             continue
         calls = [c for c in function.walk_preorder() if c.kind == CK.CALL_EXPR and _configuration(c) is not None]
         if calls:

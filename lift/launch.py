@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lift.front import Front
 from tvm_xpiler.core.errors import LiftError
@@ -13,13 +13,23 @@ from tvm_xpiler.core.platforms import PLATFORMS, Platform
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user says of a kernel: scalars, buffers ``name -> (dtype or "", size, role or "")``, and a launch without wrapper."""
+    """What is known of a kernel before it runs.
+
+    Attributes:
+        scalars: Values by parameter.
+        buffers: Size in elements and role (or "") by parameter.
+        grid: Blocks, where there is no wrapper.
+        block: Threads of a block, where there is no wrapper.
+        shared_bytes: Dynamic shared memory, where there is no wrapper.
+        probed: The buffers whose size and role a run told.
+    """
 
     scalars: Mapping[str, float]
     buffers: Mapping[str, tuple[int, str]]
     grid: tuple[int, int, int] | None = None
     block: tuple[int, int, int] | None = None
     shared_bytes: int = 0
+    probed: tuple[str, ...] = ()
 
 
 def missing_scalars(front: Front, given: Given) -> list[str]:
@@ -45,19 +55,32 @@ def check_given(front: Front, given: Given) -> None:
             hint=" ".join(f"--arg {name}=N" for name in open_scalars),
         )
     if not front.wrapper:
-        if given.grid is None or given.block is None:
+        if given.grid is None or given.block is None:  # a serial function is given one thread by the caller
             raise LiftError(
                 "XP110",
                 f"{front.source.name} has no host wrapper that launches '{front.entry}'",
                 hint="give --grid x,y,z --block x,y,z",
             )
-        open_buffers = [p.name for p in front.parameters if p.pointer and p.name not in given.buffers]
-        if open_buffers:
-            raise LiftError(
-                "XP110",
-                f"sizes are missing for: {', '.join(open_buffers)}",
-                hint=" ".join(f"--buffer {name}=SIZE:in|out|inout" for name in open_buffers),
-            )
+
+
+def missing_buffers(front: Front, given: Given) -> list[str]:
+    """Return the entry's pointers whose size is not given."""
+    return [p.name for p in front.parameters if p.pointer and p.name not in given.buffers]
+
+
+def with_reach(front: Front, given: Given, reach: list[tuple[int, bool, bool]]) -> Given:
+    """Fill in the sizes and roles that are not given from what a run touched.
+
+    Args:
+        front: The parsed file.
+        given: What the user says.
+        reach: Per pointer parameter: elements, whether they are read before they are written, whether they are written.
+    """
+    buffers = dict(given.buffers)
+    for p, (size, reads, writes) in zip((p for p in front.parameters if p.pointer), reach, strict=True):
+        role = "inout" if reads and writes else "out" if writes else "in"
+        buffers.setdefault(p.name, (max(size, 1), role))
+    return replace(given, buffers=buffers, probed=tuple(missing_buffers(front, given)))
 
 
 def check_limits(launch: Launch, platform: Platform) -> None:
@@ -95,7 +118,12 @@ def from_options(front: Front, given: Given, platform: Platform) -> Problem:
             args.append(number)
     launch = Launch("site0", given.grid, given.block, given.shared_bytes, tuple(args))
     check_limits(launch, platform)
-    return Problem(front.entry, tuple(params), (launch,), False, ("launch and sizes: from the options",))
+    inferred = ["launch and sizes: from the options"] if len(given.probed) < len(given.buffers) else []
+    if given.probed:
+        inferred.append(
+            f"sizes and roles of {', '.join(given.probed)}: what the kernel touches; an access beyond what was meant is not seen"
+        )
+    return Problem(front.entry, tuple(params), (launch,), not PLATFORMS[platform].axes, tuple(inferred))
 
 
 def _role(text: str) -> Role:

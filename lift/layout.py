@@ -48,6 +48,11 @@ def is_vector(ctype: Type) -> bool:
     return bool(canonical(ctype).kind in _VECTORS)
 
 
+def is_indexed(ctype: Type) -> bool:
+    """Say whether a value's leaves are reached by an index: a vector, or a record that holds an array."""
+    return is_vector(ctype) or (is_record(ctype) and any(is_array(field.type) for field in fields(ctype)))
+
+
 def is_pointer(ctype: Type) -> bool:
     return bool(canonical(ctype).kind == TK.POINTER)
 

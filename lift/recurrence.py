@@ -157,13 +157,18 @@ class Loop:
             if s in final:
                 continue
             c = carry[s]
-            form = peel(updates[s], c)
+            u = updates[s]
+            wraps = u.op == "cast" and u.is_int and u.args[0].is_int  # a sum modulo 2**n: the whole sum may be cut once
+            form = peel(u.args[0] if wraps else u, c)
+            if form is not None and wraps and form[0] != "add":
+                continue
             if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident) or c in in_pieces:
                 continue
             start = self.entry_scalars.get(s)
             if start is None:
                 continue
-            final[s] = combine(form[0], start, self._reduce(form[0], form[1])) if start.op != "undef" else E.undef(start.dtype)
+            total = combine(form[0], start, self._reduce(form[0], form[1])) if start.op != "undef" else E.undef(start.dtype)
+            final[s] = E.cast(total, u.dtype) if wraps else total
         for s in names:  # what only repeats another scalar's update, or cannot be known and may never be asked for
             if s not in final:
                 same = next((o for o in names if o in final and updates[o] is updates[s]), None)

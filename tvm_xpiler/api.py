@@ -10,7 +10,6 @@ from lift.lifted import Lifted
 from lift.lifted import lift as lift_front
 from tvm_xpiler import pipeline
 from tvm_xpiler.core.errors import RunError
-from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.pipeline import Options, Session, Translation
 from tvm_xpiler.verify.inputs import InputSet
@@ -40,7 +39,7 @@ def translate(
 
     Args:
         kernel: A file, or the text of one.
-        to: One or several of ``llvm`` and ``cuda``.
+        to: One or several of ``llvm``, ``cuda`` and ``hip``.
         options: Values of the wrapper's scalars, or a launch; see :class:`Options`.
         on_stage: Called with the name of each stage as it begins.
 
@@ -69,12 +68,12 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         XpilerError: A diagnostic about either file.
     """
     options = options or Options()
-    first = Session(_source(original), Platform.CUDA, options)
+    first = Session(_source(original), None, options)
     problem = first.problem()
     first.oracle.start("checked", "tracked")
     examination = examine(first.oracle, problem, options.seed)
     pipeline.refuse_wrong_source(first.source, examination)
-    second = Session(_source(translated), Platform.CUDA, replace(options, entry=None) if first.front.wrapper else options)
+    second = Session(_source(translated), None, replace(options, entry=None) if first.front.wrapper else options)
     mine = second.problem()
     if [type(p) for p in mine.params] != [type(p) for p in problem.params]:
         raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")

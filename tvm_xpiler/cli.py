@@ -90,15 +90,15 @@ def _options(o: dict[str, Any]) -> Any:
         scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
-        arch=o.get("arch") or "sm_90", include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+        arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
     )  # fmt: skip
 
 
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm or cuda; may be repeated.")
+@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda or hip; may be repeated.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@click.option("--arch", help="Compute architecture of the cuda target.  [default: sm_90]")
+@click.option("--arch", help="Compute architecture.  [default: sm_90, gfx90a]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @_launch_options
@@ -198,16 +198,14 @@ def lift(kernel: Path, **o: Any) -> None:
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@click.option("--to", "target", default="llvm", show_default=True, help="llvm or cuda.")
-@click.option("--arch", help="Compute architecture of the cuda target.")
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda or hip.")
+@click.option("--arch", help="Compute architecture.  [default: sm_90, gfx90a]")
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
     from lift.lifted import lift as lift_front
     from tvm_xpiler.core.errors import EmitError
-    from tvm_xpiler.emit.cuda import emit_cuda
-    from tvm_xpiler.emit.llvm import emit_llvm
-    from tvm_xpiler.pipeline import TARGETS, Session
+    from tvm_xpiler.pipeline import TARGETS, Session, emit_for
 
     if target not in TARGETS:
         raise EmitError("XP402", f"unknown target '{target}'", hint=f"known: {', '.join(TARGETS)}")
@@ -215,7 +213,7 @@ def emit(kernel: Path, target: str, **o: Any) -> None:
     session = Session(read_source(kernel), None, options)
     problem = session.problem()
     func = lift_front(session.front, problem).func
-    click.echo((emit_llvm(func, problem) if target == "llvm" else emit_cuda(func, problem, options.arch)).text)
+    click.echo(emit_for(target, func, problem, options.arch).text)
     _err.print("not verified: use translate")
     sys.exit(NOT_VERIFIED)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lift import launch as launches
@@ -12,18 +12,19 @@ from lift.front import Front, read
 from lift.lifted import Lifted, lift
 from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
-from tvm_xpiler.core.platforms import Platform, dialect_of
+from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.emit.cuda import emit_cuda
+from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
 from tvm_xpiler.emit.llvm import emit_llvm
+from tvm_xpiler.emit.simt import emit_simt
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify_all
 from tvm_xpiler.verify.written import Written, written
 
-TARGETS = ("llvm", "cuda")
+TARGETS = ("llvm", "cuda", "hip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Options:
     block: tuple[int, int, int] | None = None
     shared_bytes: int = 0
     entry: str | None = None
-    arch: str = "sm_90"
+    arch: str | None = None
     include: tuple[str, ...] = ()
     seed: int = 1
     sets: int | None = None
@@ -130,10 +131,14 @@ class Session:
     def problem(self) -> Problem:
         """Return the launch, from a dry run or from the options."""
         given = self.options.given
+        if not PLATFORMS[self.platform].axes:
+            given = replace(given, grid=(1, 1, 1), block=(1, 1, 1))
         launches.check_given(self.front, given)
-        if not self.front.wrapper:
-            return launches.from_options(self.front, given, self.platform)
         parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
+        if not self.front.wrapper:
+            if launches.missing_buffers(self.front, given):
+                given = launches.with_reach(self.front, given, self.oracle.probe(parameters))
+            return launches.from_options(self.front, given, self.platform)
         try:
             events = self.oracle.record(parameters)
         except RunError as error:
@@ -226,14 +231,25 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
     artifacts: dict[str, Execute] = {}
     owner: dict[str, str] = {}
     for name in targets:
-        code = emit_llvm(lifted.func, problem) if name == "llvm" else emit_cuda(lifted.func, problem, session.options.arch)
+        code = emit_for(name, lifted.func, problem, session.options.arch)
         emitted[name] = code
-        runs = _cpu_runs(code, problem) if name == "llvm" else {"CUDA text in the oracle": _cuda_run(code, problem)}
+        runs = (
+            _cpu_runs(code, problem) if name == "llvm" else {f"{name.upper()} text in the oracle": _simt_run(code, problem, Platform(name))}
+        )
         for artifact, run in runs.items():
             artifacts[artifact] = run
             owner[artifact] = name
     verdicts = verify_all(session.oracle, problem, artifacts, examination.int_range, session.options.seed, session.options.sets)
     return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name)) for name in targets}
+
+
+def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None) -> Emitted:
+    """Return the code for one of :data:`TARGETS`.
+
+    Raises:
+        EmitError: XP401 where the target has no form of the function.
+    """
+    return emit_llvm(func, problem) if target == "llvm" else emit_simt(func, problem, Platform(target), arch)
 
 
 def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
@@ -246,15 +262,15 @@ def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
     return {"LLVM library": library, "C++ text": text}
 
 
-def _cuda_run(code: Emitted, problem: Problem) -> Execute:
-    """Run emitted CUDA text through the very oracle that runs sources, every access checked the first time."""
+def _simt_run(code: Emitted, problem: Problem, platform: Platform) -> Execute:
+    """Run emitted device text through the very oracle that runs sources, every access checked the first time."""
     state: dict[str, Any] = {}
 
     def run(data: InputSet, outputs: dict[str, Array]) -> Written:
         if "oracle" not in state:
-            text = SourceFile("emitted.cu", code.text)
+            text = SourceFile(f"emitted{code.suffix}", code.text)
             try:
-                front = read(text, Platform.CUDA)
+                front = read(text, platform)
             except XpilerError as error:
                 raise RunError("XP501", f"the emitted text does not parse: {error.message}") from None
             state["oracle"] = oracle_of(front, Options())

@@ -108,7 +108,11 @@ _CODES = (
     ),
     Code("XP302", "compiler failed", "The host or device compiler rejected the text. Its first lines are shown."),
     Code("XP401", "cannot be emitted", "No legal schedule for the target could be built or the code generator failed."),
-    Code("XP402", "unknown target", "The targets of this version are llvm (a CPU library and C++ text) and cuda (a .cu file)."),
+    Code(
+        "XP402",
+        "unknown target",
+        "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file) and hip (a .hip file).",
+    ),
     Code("XP501", "not verified", "The translation's results differ from the original's, or could not be compared."),
 )
 

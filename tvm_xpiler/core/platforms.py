@@ -11,6 +11,7 @@ class Platform(Enum):
 
     CUDA = "cuda"
     HIP = "hip"
+    C = "c"
     LLVM = "llvm"
 
 
@@ -73,6 +74,7 @@ PLATFORMS: dict[Platform, PlatformSpec] = {
             (2**31 - 1, 2**31 - 1, 2**31 - 1),
             65536,
         ),
+        PlatformSpec(Platform.C, (".c", ".cc", ".cpp", ".cxx"), "c.h", (), 1, 1, (1, 1, 1), (1, 1, 1), 0),
         PlatformSpec(Platform.LLVM, (), None, (), 1, 1, (1, 1, 1), (1, 1, 1), 0),
     )
 }

@@ -27,7 +27,7 @@ from tvm_xpiler.core.source import SourceFile, Span
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked", "zeroed")
+MODES = ("native", "checked", "tracked", "zeroed", "probe")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -36,6 +36,7 @@ _FLAGS = {
     "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
     "zeroed": ["-O0", "-march=native"],
+    "probe": ["-O2", "-march=native", "-DXP_PROBE"],
 }
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
 _KINDS = {
@@ -220,7 +221,7 @@ class Oracle:
 
         def unit(work: Path) -> None:
             (work / "unit.cpp").write_text(self.text)
-            instrument = ["-fsanitize=thread", "-fsanitize=bounds"] if mode == "checked" else []
+            instrument = {"checked": ["-fsanitize=thread", "-fsanitize=bounds"], "probe": ["-fsanitize=thread"]}.get(mode, [])
             run_compiler([cxx, *flags, f"-I{folder}", *instrument, "-c", "unit.cpp", "-o", "unit.o"], work)
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
@@ -256,6 +257,19 @@ class Oracle:
         with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
             lines = self._execute("native", plan, Path(folder), timeout)
         return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "launch"}]
+
+    def probe(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 30.0) -> list[tuple[int, bool, bool]]:
+        """Run the entry on zeros and return, per pointer, the elements it reaches, whether it reads them first, whether it writes.
+
+        Args:
+            parameters: Per parameter its dtype, and its value where it is a scalar.
+            timeout: In seconds.
+        """
+        plan = [f"tensor {dtype} 1 in - -" if value is None else f"scalar {dtype} {value!r}" for dtype, value in parameters]
+        with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
+            lines = self._execute("probe", plan, Path(folder), timeout)
+        found = [line.split() for line in lines if line.startswith("reach ")]
+        return [(int(words[2]), words[3] == "1", words[4] == "1") for words in found]
 
     def run(
         self,

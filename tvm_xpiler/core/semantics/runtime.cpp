@@ -169,6 +169,9 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
 #ifdef XP_CHECKED
 #include "shadow.h"
 #endif
+#ifdef XP_PROBE
+#include "probe.h"
+#endif
 
 static void crashed(int sig, siginfo_t* info, void*) {
   Region* near = 0;
@@ -272,6 +275,9 @@ int main(int argc, char** argv) {
       ok = fscanf(plan, "%15s %ld %15s %511s %511s", dtype, &a.count, role, path, out) == 5;
       memcpy(a.dtype, dtype, sizeof dtype);
       if (recording) a.data = reinterpret_cast<void*>(uintptr_t(count + 1) << 40);
+#ifdef XP_PROBE
+      else a.data = probe_argument(count, raw_size(a.dtype));
+#else
       else {
         Region& region = add_argument(a, count, path, strcmp(role, "out") != 0);
         if (strcmp(role, "in")) {
@@ -280,6 +286,7 @@ int main(int argc, char** argv) {
           outputs[output_count++] = {&a, file, &region};
         }
       }
+#endif
       ++count;
     }
     if (!ok || count == 64) return 2;
@@ -312,6 +319,9 @@ int main(int argc, char** argv) {
   fprintf(report, "launches %d\natomics %ld\n", launches, shared_state->atomics);
 #ifdef XP_TRACKED
   fprintf(report, "ambiguous %ld\n", ambiguous + shared_state->ambiguous);
+#endif
+#ifdef XP_PROBE
+  report_probe(count);
 #endif
   if (divergent) fprintf(report, "divergent\n");
   for (int i = 0; i < output_count; ++i) dump(outputs[i]);

@@ -1,9 +1,10 @@
-"""CUDA: the kernels that TVM generates, cleaned of its prelude, behind a launcher of the original signature."""
+"""CUDA and HIP: the kernels that TVM generates, cleaned of its prelude, behind a launcher of the original signature."""
 
 from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +19,79 @@ from tvm_xpiler.schedule.gpu_rules import schedule_gpu
 _AXES = ("x", "y", "z")
 
 
-def cuda_target(arch: str) -> Target:
-    """Return TVM's target for ``arch`` (e.g. ``sm_90``)."""
-    spec = PLATFORMS[Platform.CUDA]
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """How a platform's text differs: the prefix of its host interface, its headers, its compiler and the file that it makes."""
+
+    prefix: str
+    headers: tuple[str, str, str]  # runtime, half, bfloat16
+    suffix: str
+    compiler: str
+    arguments: tuple[str, ...]
+    binary: str
+
+
+_FLAVOURS = {
+    Platform.CUDA: Flavour("cuda", ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h"), ".cu", "nvcc", ("-arch={arch}", "-cubin"), "kernel.cubin"),
+    Platform.HIP: Flavour(
+        "hip", ("hip/hip_runtime.h", "hip/hip_fp16.h", "hip/hip_bf16.h"), ".hip", "hipcc", ("--offload-arch={arch}", "--genco"), "kernel.hsaco"
+    ),
+}  # fmt: skip
+ARCHITECTURES = {Platform.CUDA: "sm_90", Platform.HIP: "gfx90a"}
+
+
+def _target(platform: Platform, arch: str) -> Target:
+    """Return the target that TVM generates text for. HIP is generated as CUDA without warp shuffles: lanes differ, barriers do not."""
+    spec = PLATFORMS[platform]
     return Target(
         {
-            "kind": "cuda", "arch": arch, "max_threads_per_block": spec.max_threads, "max_shared_memory_per_block": spec.shared_bytes,
-            "thread_warp_size": spec.warp, "host": {"kind": "llvm"},
+            "kind": "cuda", "arch": arch if platform is Platform.CUDA else "sm_80", "max_threads_per_block": spec.max_threads,
+            "max_shared_memory_per_block": spec.shared_bytes, "thread_warp_size": spec.warp if platform is Platform.CUDA else 1,
+            "host": {"kind": "llvm"},
         }
     )  # fmt: skip
 
 
-def emit_cuda(func: PrimFunc, problem: Problem, arch: str = "sm_90", scheduled: IRModule | None = None) -> Emitted:
-    """Emit CUDA C for a lifted function.
+def emit_simt(
+    func: PrimFunc, problem: Problem, platform: Platform = Platform.CUDA, arch: str | None = None, scheduled: IRModule | None = None
+) -> Emitted:
+    """Emit CUDA C or HIP for a lifted function.
 
     Args:
         func: The lifted function; its parameters are the problem's tensors in order.
         problem: The kernel's parameters.
-        arch: Compute architecture.
+        platform: ``CUDA`` or ``HIP``.
+        arch: Compute architecture; of :data:`ARCHITECTURES` by default.
         scheduled: A module that is bound to GPU axes already; by default the rules schedule ``func``.
 
     Raises:
         EmitError: XP401 when no legal schedule or no code can be made.
     """
+    arch = arch or ARCHITECTURES[platform]
+    flavour = _FLAVOURS[platform]
     plan = ""
     func = _temporaries_as_parameters(func)
     if scheduled is None:
         sch = Schedule(IRModule({"main": func}), error_render_level="fast")
         try:
-            sch = schedule_gpu(sch, PLATFORMS[Platform.CUDA])
+            sch = schedule_gpu(sch, PLATFORMS[platform])
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
         scheduled, plan = sch.mod, str(sch.trace)
     try:
         with PassContext(config={"tirx.disable_cse_tir": True}):  # its variables are left behind unused; nvcc finds the sums itself
-            built = compile_module(scheduled, target=cuda_target(arch))
+            built = compile_module(scheduled, target=_target(platform, arch))
     except (RuntimeError, ValueError, TypeError) as error:
-        raise EmitError("XP401", f"CUDA code generation failed: {str(error).strip().splitlines()[-1]}") from None
+        raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
     if not built.mod.imports:
         raise EmitError("XP401", "the schedule has no GPU kernel")
     source = built.mod.imports[0].inspect_source()
-    text = _document(source, problem, scheduled["main"])
-    binaries, notes = _cubin(text, arch)
-    return Emitted("cuda", text, ".cu", plan, scheduled, built, binaries, notes)
+    text = _document(source, problem, scheduled["main"], flavour)
+    binaries, notes = _binary(text, arch, flavour)
+    return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
 
 
-def _document(source: str, problem: Problem, func: PrimFunc) -> str:
+def _document(source: str, problem: Problem, func: PrimFunc, flavour: Flavour) -> str:
     """Return the kernels and a launcher that allocates, copies and launches."""
     start = source.index('extern "C" __global__')
     kernels = re.sub(r'^extern "C" __global__[^{;]*;\n', "", source[start:], flags=re.MULTILINE)
@@ -80,6 +108,7 @@ def _document(source: str, problem: Problem, func: PrimFunc) -> str:
     if len(nests) != len(signatures):
         raise EmitError("XP401", f"{len(signatures)} kernels were generated for {len(nests)} scheduled nests")
     params = {t.name: t for t in problem.tensors}
+    api = flavour.prefix
     lines = [f'extern "C" void {entry}({c_signature(problem)}) {{']
     temporaries: dict[str, tuple[str, int]] = {}
     for buffer in _temporaries(func, len(problem.tensors)):
@@ -88,12 +117,12 @@ def _document(source: str, problem: Problem, func: PrimFunc) -> str:
     for t in problem.tensors:
         if t.name in used:
             ctype = C_TYPES[t.dtype]
-            lines += [f"  {ctype}* d_{t.name};", f"  cudaMalloc(&d_{t.name}, {t.size} * sizeof({ctype}));"]
-            lines += [f"  cudaMemcpy(d_{t.name}, {t.name}, {t.size} * sizeof({ctype}), cudaMemcpyHostToDevice);"]
+            lines += [f"  {ctype}* d_{t.name};", f"  {api}Malloc(&d_{t.name}, {t.size} * sizeof({ctype}));"]
+            lines += [f"  {api}Memcpy(d_{t.name}, {t.name}, {t.size} * sizeof({ctype}), {api}MemcpyHostToDevice);"]
     for name, (dtype, size) in temporaries.items():
         if name in used:
             ctype = C_TYPES[dtype]
-            lines += [f"  {ctype}* d_{name};", f"  cudaMalloc(&d_{name}, {size} * sizeof({ctype}));"]
+            lines += [f"  {ctype}* d_{name};", f"  {api}Malloc(&d_{name}, {size} * sizeof({ctype}));"]
     for (name, arguments), (grid, block) in zip(signatures, nests, strict=True):
         names = [word.split()[-1].lstrip("*") for word in arguments.split(",") if word.strip()]
         lines.append(
@@ -101,15 +130,16 @@ def _document(source: str, problem: Problem, func: PrimFunc) -> str:
         )
     for t in problem.outputs:
         if t.name in used:
-            lines.append(f"  cudaMemcpy({t.name}, d_{t.name}, {t.size} * sizeof({C_TYPES[t.dtype]}), cudaMemcpyDeviceToHost);")
-    lines += [f"  cudaFree(d_{name});" for name in [*params, *temporaries] if name in used]
+            lines.append(f"  {api}Memcpy({t.name}, d_{t.name}, {t.size} * sizeof({C_TYPES[t.dtype]}), {api}MemcpyDeviceToHost);")
+    lines += [f"  {api}Free(d_{name});" for name in [*params, *temporaries] if name in used]
     lines += ["}", ""]
     scalars = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec)]
-    head = ["#include <cuda_runtime.h>", "#include <cstdint>"]
+    runtime, half, bfloat = flavour.headers
+    head = [f"#include <{runtime}>", "#include <cstdint>"]
     if "half" in kernels:
-        head.append("#include <cuda_fp16.h>")
+        head.append(f"#include <{half}>")
     if "bfloat16" in kernels:
-        head.append("#include <cuda_bf16.h>")
+        head.append(f"#include <{bfloat}>")
     if scalars:
         head += ["", f"// Specialized to {', '.join(scalars)}."]
     return "\n".join([*head, "", kernels.strip(), "", *lines])
@@ -183,15 +213,17 @@ def _temporaries(func: PrimFunc, tensors: int) -> list[tuple[str, str, int]]:
     return result
 
 
-def _cubin(text: str, arch: str) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
-    """Compile the text where nvcc is here."""
-    nvcc = tools()["nvcc"].path
-    if nvcc is None:
-        return (), ("no cubin: nvcc is not here",)
-    with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
-        (Path(folder) / "kernel.cu").write_text(text)
+def _binary(text: str, arch: str, flavour: Flavour) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
+    """Compile the text where the platform's compiler is here."""
+    compiler = tools()[flavour.compiler].path
+    if compiler is None:
+        return (), (f"no {flavour.binary}: {flavour.compiler} is not here",)
+    with tempfile.TemporaryDirectory(prefix="xpiler-") as name:
+        folder, file = Path(name), f"kernel{flavour.suffix}"
+        (folder / file).write_text(text)
+        arguments = [a.format(arch=arch) for a in flavour.arguments]
         try:
-            run_compiler([nvcc, f"-arch={arch}", "-cubin", "-o", "kernel.cubin", "kernel.cu"], Path(folder))
+            run_compiler([compiler, *arguments, "-o", flavour.binary, file], folder)
         except RunError as error:
-            raise EmitError("XP401", f"nvcc rejects the emitted text: {error.message}") from None
-        return (("kernel.cubin", (Path(folder) / "kernel.cubin").read_bytes()),), (f"cubin for {arch} by nvcc",)
+            raise EmitError("XP401", f"{flavour.compiler} rejects the emitted text: {error.message}") from None
+        return ((flavour.binary, (folder / flavour.binary).read_bytes()),), (f"{flavour.binary} for {arch} by {flavour.compiler}",)
