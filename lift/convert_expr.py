@@ -164,6 +164,9 @@ class ExprConverter(PlaceConverter):
             place = self.fresh(declared.spelling, dtype)
             self.out.append(ir.Assign(place.name, E.const(number, dtype), self.at))
             return place
+        if declared.kind == CK.VAR_DECL and any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in declared.get_children()):
+            self.globals[declared.hash] = self.declare(declared.spelling, declared.type, declared)
+            return self.globals[declared.hash]
         if declared.kind == CK.VAR_DECL and is_array(declared.type):
             numbers = self.initial_numbers(declared)
             found = layout(declared.type)

@@ -60,6 +60,11 @@ class Front:
     has_device_variables: bool
     warp: int
 
+    @property
+    def bang(self) -> bool:
+        """Whether a launch counts tasks."""
+        return self.header == PLATFORMS[Platform.BANG].header
+
 
 def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:
     """Return the file's own declarations, those in namespaces and extern blocks included."""
@@ -260,11 +265,21 @@ def _parameters(function: Cursor, source: SourceFile) -> list[Parameter | None]:
     return result
 
 
+def is_onchip(cursor: Cursor) -> bool:
+    """Say whether a variable lies in memory of its core alone (``__nram__`` and its like)."""
+    return any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in cursor.get_children())
+
+
+def _marker(line: str) -> int:
+    """Return where the storage marker of the last declaration of a line stands."""
+    return max((line.rfind(word) for word in ("__nram__", "__wram__", "__ldram__")), default=0)
+
+
 def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
     """Rewrite what g++ cannot parse at exactly the places that libclang names; no line moves."""
     edits: dict[tuple[int, int], str] = {}
     text = source.text
-    labels = iter(range(1 << 20))
+    labels, arrays = iter(range(1 << 20)), iter(range(1 << 20))
     for function in declared:
         for cursor in function.walk_preorder():
             if cursor.kind == CK.CALL_EXPR and _configuration(cursor) is not None:
@@ -281,6 +296,15 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                 edits[start, start] = f'xp::run(xp::configure("{label}", '
                 edits[start, paren + 1] = (
                     text[opening + 3 : closing] + "), " + text[start:opening] + (", " if text[paren + 1 : end - 1].strip() else "")
+                )
+            if cursor.kind == CK.VAR_DECL and canonical(cursor.type).kind == TK.CONSTANTARRAY and is_onchip(cursor):
+                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
+                start = text.rfind("\n", 0, start) + 1 + _marker(text[text.rfind("\n", 0, start) + 1 : end])
+                kind, number = cursor.type.spelling, next(arrays)
+                edits[start, end] = (
+                    f"static xp_per_core<{kind}> {cursor.spelling}{{{number}}}"
+                    if function is cursor
+                    else f"auto& {cursor.spelling} = xp_onchip_array<{kind}>({number})"
                 )
             if cursor.kind in (CK.TYPE_ALIAS_DECL, CK.TYPEDEF_DECL) and is_vector(cursor.type):
                 start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)

@@ -59,8 +59,20 @@ def check_given(front: Front, given: Given) -> None:
             raise LiftError(
                 "XP110",
                 f"{front.source.name} has no host wrapper that launches '{front.entry}'",
-                hint="give --grid x,y,z --block x,y,z",
+                hint="give --grid x,y,z --block x,y,z (BANG: the task dimension as --grid)",
             )
+
+
+CORES = 4  # of a BANG cluster
+
+
+def tasks(given: Given) -> Given:
+    """Read the grid as a BANG task dimension: a cluster is a block, its cores are threads; tasks that fill no cluster run alone."""
+    assert given.grid is not None
+    x, y, z = given.grid
+    if x % CORES:
+        return replace(given, block=(1, 1, 1))
+    return replace(given, grid=(x // CORES, y, z), block=(CORES, 1, 1))
 
 
 def missing_buffers(front: Front, given: Given) -> list[str]:

@@ -110,7 +110,7 @@ class Session:
         suffix = source.name[source.name.rfind(".") :] if "." in source.name else ""
         found = platform or dialect_of(suffix)
         if found is None:
-            raise LiftError("XP002", f"{source.name}: the ending '{suffix}' names no dialect", hint="give --from cuda")
+            raise LiftError("XP002", f"{source.name}: the ending '{suffix}' names no dialect", hint="known: .cu .hip .mlu .c .cpp")
         self.source, self.platform, self.options = source, found, options
         self.seconds: dict[str, float] = {}
         self._on_stage = on_stage
@@ -133,6 +133,8 @@ class Session:
         given = self.options.given
         if not PLATFORMS[self.platform].axes:
             given = replace(given, grid=(1, 1, 1), block=(1, 1, 1))
+        if self.platform is Platform.BANG and given.grid is not None and given.block is None:
+            given = launches.tasks(given)
         launches.check_given(self.front, given)
         parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
         if not self.front.wrapper:
@@ -155,8 +157,9 @@ class Session:
 def oracle_of(front: Front, options: Options) -> Oracle:
     """Return the oracle of a parsed file."""
     setup = None
-    if not front.wrapper and options.grid and options.block:
-        setup = f"dim3({', '.join(map(str, options.grid))}), dim3({', '.join(map(str, options.block))}), {options.shared_bytes}"
+    given = launches.tasks(options.given) if front.bang and options.grid and not options.block else options.given
+    if not front.wrapper and given.grid and given.block:
+        setup = f"dim3({', '.join(map(str, given.grid))}), dim3({', '.join(map(str, given.block))}), {options.shared_bytes}"
     elif not front.wrapper:
         setup = "dim3(1), dim3(1), 0"
     return Oracle(

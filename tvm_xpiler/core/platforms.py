@@ -11,6 +11,7 @@ class Platform(Enum):
 
     CUDA = "cuda"
     HIP = "hip"
+    BANG = "bang"
     C = "c"
     LLVM = "llvm"
 
@@ -73,6 +74,17 @@ PLATFORMS: dict[Platform, PlatformSpec] = {
             (1024, 1024, 1024),
             (2**31 - 1, 2**31 - 1, 2**31 - 1),
             65536,
+        ),
+        PlatformSpec(
+            Platform.BANG,
+            (".mlu", ".mluh"),
+            "bang.h",
+            ("blockIdx.z", "blockIdx.y", "blockIdx.x", "threadIdx.x"),
+            1,
+            4,
+            (4, 1, 1),
+            (2**31 - 1, 65535, 65535),
+            2 << 20,
         ),
         PlatformSpec(Platform.C, (".c", ".cc", ".cpp", ".cxx"), "c.h", (), 1, 1, (1, 1, 1), (1, 1, 1), 0),
         PlatformSpec(Platform.LLVM, (), None, (), 1, 1, (1, 1, 1), (1, 1, 1), 0),

@@ -401,7 +401,15 @@ class Oracle:
             code, message = _KINDS[words[1]]
             tensor = int(words[3])
             names = [param.name for param in problem.params]
-            what = f"'{names[tensor]}'" if 0 <= tensor < len(names) else "device memory" if tensor >= 100 else "shared memory"
+            what = (
+                f"'{names[tensor]}'"
+                if 0 <= tensor < len(names)
+                else "on-chip memory"
+                if tensor >= 200
+                else "device memory"
+                if tensor >= 100
+                else "shared memory"
+            )
             other = int(words[-1])
             with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
             findings.append(Finding(code, f"{message} ({what}, byte {words[4]}{with_thread})", places.get(words[2], 0), block, thread))

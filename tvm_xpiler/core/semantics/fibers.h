@@ -22,6 +22,7 @@ static void* scheduler_sp;
 static Body body;
 static void* closure;
 static bool divergent = false, in_kernel = false;
+static long block_number = 0;  // of those that ran here
 
 extern "C" void xp_switch(void** save, void* to);
 #if defined(__x86_64__)
@@ -166,6 +167,7 @@ static void block_here(State s) {  // the current thread waits; the scheduler go
 }
 static void run_block() {
   in_kernel = true;
+  ++block_number;
   live = threads;
   started = at_block = ready_head = ready_tail = 0;
   memset(state, 0, sizeof(state[0]) * size_t(threads));

@@ -226,6 +226,22 @@ void* xp_warp_arena(size_t bytes) {
   return warp_arenas[current / XP_WARP] + at;
 }
 void* xp_dynamic_shared() { return dynamic_shared; }
+// On-chip arrays of a core: made at the first use, poisoned for each block.
+void* xp_onchip(int id, size_t bytes) {
+  static struct { Region* region; long block; } held[64][8];
+  if (id >= 64 || current >= 8) fail("more than 64 on-chip arrays, or 8 cores");
+  auto& h = held[id][current];
+  if (!h.region) { h.region = &add_region(bytes, 200 + id, 1); h.region->per_block = true; h.block = -1; }
+  if (h.block != block_number) {
+    h.block = block_number;
+    if (bytes >= 4) { memcpy(h.region->base, &kPoison32, 4); repeat(h.region->base, bytes, 4); }
+  }
+  return h.region->base;
+}
+void __sync_all() {
+  if (xp_grid_dim.x * xp_grid_dim.y * xp_grid_dim.z > 1) fail("__sync_all across clusters is not modelled: launch one cluster");
+  xp_block_barrier();
+}
 
 template <class T, class F> static T update(T* p, F f) {
 #ifdef XP_CHECKED
@@ -303,9 +319,9 @@ int main(int argc, char** argv) {
   for (int s : caught) sigaction(s, &action, 0);
 #ifdef XP_CHECKED
   host_stack = static_cast<char*>(__builtin_frame_address(0));
-  shared_static = {&__data_start, size_t(&_end - &__data_start), -2, false, 1, 0, {-1, 0, 0}};
+  shared_static = {&__data_start, size_t(&_end - &__data_start), -2, false, 1, 0, {-1, 0, 0}, true};
   shared_static.shadow = static_cast<uint64_t*>(mmap(0, shared_static.bytes * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  shared_dynamic = {dynamic_shared, sizeof dynamic_shared, -3, false, 1, 0, {-1, 0, 0}};
+  shared_dynamic = {dynamic_shared, sizeof dynamic_shared, -3, false, 1, 0, {-1, 0, 0}, true};
   shared_dynamic.shadow = static_cast<uint64_t*>(mmap(0, sizeof dynamic_shared * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 #endif
   fprintf(report, "sandbox %s\n", xp_sandbox());

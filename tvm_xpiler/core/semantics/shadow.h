@@ -30,6 +30,7 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
   else if (size_t(a - shared_static.base) < shared_static.bytes) r = &shared_static;
   is_shared = r != 0;
   if (!r) r = find_region(p);
+  if (r && r->per_block) is_shared = true;
   if (!r) {
     for (int i = 0; i < fiber_count; ++i)
       if (size_t(a - fibers[i].stack) < kStack) return;
