@@ -97,6 +97,19 @@ class ExprConverter(PlaceConverter):
         ):
             size = held.size * DTYPE_BYTES[held.dtype] // DTYPE_BYTES[found.dtype]
             self.buffers[held.name] = ir.Buffer(held.name, found.dtype, held.scope, max(size, 1))
+        elif (
+            found is not None
+            and found.dtype
+            and found.dtype != held.dtype
+            and held.scope in {"shared", "local"}
+            and not (held.dtype in {"int8", "uint8"} and found.dtype in E.INT_DTYPES)
+        ):  # parts of it hold other types: each type gets a buffer of its own, which is right where no byte is seen as both
+            name, unit = f"{held.name}_{found.dtype}", DTYPE_BYTES[found.dtype]
+            if name not in self.buffers:
+                size = -(-held.size * DTYPE_BYTES[held.dtype] // unit)
+                self.buffers[name] = ir.Buffer(name, found.dtype, held.scope, max(size, 1))
+                self.assumed[f"'{held.name}' holds {held.dtype} and {found.dtype} in different places"] = None
+            return Pointer(name, E.floordiv(E.scale(pointer.index, DTYPE_BYTES[held.dtype]), unit), target)
         return Pointer(pointer.buffer, pointer.index, target)
 
     def place_of(self, cursor: Cursor) -> Place:

@@ -371,6 +371,7 @@ class Evaluator:
             {n: self.state.scalars[n] for n in scalars if n in self.state.scalars},
             {n: self.state.arrays[n] for n in buffers},
             self.facts_now(),
+            frozenset(n for n in buffers if self.buffers[n].scope != "global"),
         )  # fmt: skip
         final, arrays = loop.close()
         self.state = State({**entry.scalars, **final}, {**entry.arrays, **arrays})
@@ -437,4 +438,4 @@ def push(array: Array, piece: Piece) -> Array:
             if E.int_value(known(found[1], old.guard)) == 1:
                 continue
         kept.append(old)
-    return Array(array.name, array.dtype, array.base, array.loop, (*kept, piece))
+    return Array(array.name, array.dtype, array.base, array.loop, (*kept, piece), array.reason)

@@ -38,13 +38,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """The content of a buffer: ``base`` under ``pieces``. A base is ``undef``, ``input`` or ``carry`` (unknown at loop entry)."""
+    """The content of a buffer: ``base`` under ``pieces``. A base is ``undef``, ``input``, ``carry`` (unknown at loop entry) or ``lost``.
+
+    What a loop left in a ``lost`` array has no closed form; that matters only where somebody reads it. ``reason`` says why.
+    """
 
     name: str
     dtype: str
     base: str
     loop: int = 0
     pieces: tuple[Piece, ...] = ()
+    reason: str = ""
 
     def below(self, index: Expr) -> Expr:
         """Return what lies under all pieces."""
@@ -52,6 +56,8 @@ class Array:
             return E.undef(self.dtype)
         if self.base == "input":
             return E.load(self.name, index, self.dtype)
+        if self.base == "lost":
+            return E.node("opaque", (index,), (self.loop, self.reason), self.dtype)
         return E.node("carryload", (index,), (self.loop, self.name), self.dtype)
 
 

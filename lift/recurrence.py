@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lift import expr as E
@@ -104,6 +105,7 @@ class Loop:
     scalars: dict[str, Expr]
     arrays: dict[str, Array]
     facts: Expr
+    private: frozenset[str] = frozenset()  # arrays of one thread or block, which nobody may ever read again
 
     def close(self) -> tuple[dict[str, Expr], dict[str, Array]]:
         """Return the scalars and arrays after the loop.
@@ -136,16 +138,21 @@ class Loop:
             if resolved:
                 updates = {s: E.substitute(u, resolved) for s, u in updates.items()}
                 arrays = {n: self._map_array(a, resolved) for n, a in arrays.items()}
-            loads = {c for e in [*updates.values(), *self._piece_exprs(arrays)] for c in carried(e, self.ident) if c.op == "carryload"}
-            moves = {}
-            for load in loads:
-                value = self._content_before(arrays, load, carry)
-                if value is not None:
-                    moves[load] = value
-            if moves:
-                progress = True
-                updates = {s: E.substitute(u, moves) for s, u in updates.items()}
-                arrays = {n: self._map_array(a, moves) for n, a in arrays.items()}
+            contents: dict[Expr, Expr | None] = {}
+
+            def move(x: Expr, arrays: dict[str, Array] = arrays, contents: dict[Expr, Expr | None] = contents) -> Expr | None:
+                if x.op != "carryload" or x.attr[0] != self.ident:
+                    return None
+                if x not in contents:
+                    contents[x] = self._content_before(arrays, x)
+                return contents[x]
+
+            # Each load is looked at where it stands: a reduction renames its variables whenever it is opened.
+            if any(c.op == "carryload" for e in [*updates.values(), *self._piece_exprs(arrays)] for c in carried(e, self.ident)):
+                updates = {s: E.transform(u, move) for s, u in updates.items()}
+                moved = {n: self._transform_array(a, move) for n, a in arrays.items()}
+                progress = progress or any(value is not None for value in contents.values())
+                arrays = moved
             if not progress:
                 break
         uses: dict[Expr, set[str]] = {}
@@ -173,7 +180,7 @@ class Loop:
             if s not in final:
                 same = next((o for o in names if o in final and updates[o] is updates[s]), None)
                 final[s] = final[same] if same else E.node("opaque", (), (self.ident, s), updates[s].dtype)
-        return final, {n: self._close_array(n, a) for n, a in arrays.items()}
+        return final, {n: self._close_or_lose(n, a) for n, a in arrays.items()}
 
     # ---- scalars ----
     def _closed_form(self, c: Expr, u: Expr, start: Expr | None) -> tuple[Expr, Expr] | None:
@@ -208,9 +215,16 @@ class Loop:
 
     @staticmethod
     def _map_array(array: Array, mapping: dict[Expr, Expr]) -> Array:
-        return Array(array.name, array.dtype, array.base, array.loop, tuple(p.map(mapping) for p in array.pieces))
+        return Array(array.name, array.dtype, array.base, array.loop, tuple(p.map(mapping) for p in array.pieces), array.reason)
 
-    def _content_before(self, arrays: dict[str, Array], load: Expr, carry: dict[str, Expr]) -> Expr | None:
+    @staticmethod
+    def _transform_array(array: Array, visit: Callable[[Expr], Expr | None]) -> Array:
+        pieces = tuple(
+            Piece(p.vars, E.transform(p.guard, visit), E.transform(p.index, visit), E.transform(p.value, visit)) for p in array.pieces
+        )
+        return Array(array.name, array.dtype, array.base, array.loop, pieces, array.reason)
+
+    def _content_before(self, arrays: dict[str, Array], load: Expr) -> Expr | None:
         """Return what a cell holds when iteration k begins, where no earlier iteration's write to it depends on what it held."""
         array = arrays[load.attr[1]]
         index = load.args[0]
@@ -226,6 +240,9 @@ class Loop:
                 return None
             fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in piece.vars}
             own = Piece(tuple(fresh.values()), piece.guard, piece.index, piece.value).map(fresh) if fresh else piece
+            (low, high), (first, last) = E.bounds(own.index), E.bounds(index)
+            if last < low or high < first:
+                continue
             if self.k not in piece.index.free and self.k not in piece.guard.free:  # rewritten in every iteration
                 found = solve(own, index)
                 if found is None:
@@ -261,6 +278,14 @@ class Loop:
             result = E.select(condition, value, result)
         return result
 
+    def _close_or_lose(self, name: str, array: Array) -> Array:
+        try:
+            return self._close_array(name, array)
+        except NotNormal as reason:
+            if name not in self.private:
+                raise
+            return Array(array.name, array.dtype, "lost", self.ident, (), str(reason))
+
     def _close_array(self, name: str, array: Array) -> Array:
         entry = self.entry_arrays[name]
         pieces: list[Piece] = []
@@ -279,7 +304,7 @@ class Loop:
         for older, p in enumerate(array.pieces):
             for q in array.pieces[older + 1 :]:
                 self._check_order(name, p, q)
-        return Array(entry.name, entry.dtype, entry.base, entry.loop, entry.pieces + tuple(pieces))
+        return Array(entry.name, entry.dtype, entry.base, entry.loop, entry.pieces + tuple(pieces), entry.reason)
 
     def _check_order(self, name: str, older: Piece, newer: Piece) -> None:
         """The newer piece stays on top only if it never meets an older one's later iteration."""
