@@ -56,6 +56,12 @@ def _int8(a: Arguments) -> Array:
     return x.astype(np.int32) @ y.astype(np.int32).T
 
 
+def _vnni(a: Arguments) -> Array:
+    x = a["A"].reshape(a["M"], a["K"]).astype(np.int32)
+    packed = a["B"].reshape(a["K"] // 4, a["N"], 4).astype(np.int32)
+    return x @ packed.transpose(0, 2, 1).reshape(a["K"], a["N"])
+
+
 REFERENCES: dict[str, Callable[[Arguments], Array]] = {
     "relu": lambda a: np.maximum(a["x"], 0),
     "add_float4": lambda a: a["a"] + a["b"],
@@ -86,5 +92,14 @@ REFERENCES: dict[str, Callable[[Arguments], Array]] = {
     "gemm_int8_dp4a": _int8,
     "dot_atomic": lambda a: a["out"] + (a["x"] * a["y"]).sum(),
     "complex_multiply": _complex,
+    "gemm_mfma": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "row_sum_wave64": lambda a: a["x"].reshape(-1, a["cols"]).sum(1),
+    "gemm_vnni": _vnni,
+    "rms_norm_avx512": _rms_norm,
+    "dot_avx2": lambda a: a["A"].reshape(a["rows"], a["cols"]) @ a["x"],
+    "layer_norm_serial": _layer_norm,
+    "silu_bang": lambda a: a["x"] / (1 + np.exp(-a["x"])),
+    "softmax_bang": lambda a: _softmax(a["x"].reshape(a["rows"], 128)),
+    "gemm_bang": lambda a: a["A"].reshape(a["M"], 64) @ a["B"].reshape(64, 64).T,
     "newton_sqrt": lambda a: np.sqrt(np.abs(a["x"])),
 }

@@ -301,10 +301,11 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                 start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
                 start = text.rfind("\n", 0, start) + 1 + _marker(text[text.rfind("\n", 0, start) + 1 : end])
                 kind, number = cursor.type.spelling, next(arrays)
-                edits[start, end] = (
-                    f"static xp_per_core<{kind}> {cursor.spelling}{{{number}}}"
+                held = f"xp_onchip_array<{kind}>({number})"
+                edits[start, end] = (  # an array at file scope is another one for each core: its name stands for a call
+                    f'\n#define {cursor.spelling} {held}\n#line {cursor.extent.end.line} "kernel.cu"\n'
                     if function is cursor
-                    else f"auto& {cursor.spelling} = xp_onchip_array<{kind}>({number})"
+                    else f"auto& {cursor.spelling} = {held}"
                 )
             if cursor.kind in (CK.TYPE_ALIAS_DECL, CK.TYPEDEF_DECL) and is_vector(cursor.type):
                 start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)

@@ -102,7 +102,8 @@ def _document(source: str, problem: Problem, func: PrimFunc, flavour: Flavour) -
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
     kernels = re.sub(r"__shared__ alignas\((\d+)\)", r"__shared__ __align__(\1)", kernels)
     kernels = re.sub(r"alignas\(\d+\) (\w+ \w+\[1\];)", r"\1", kernels)
-    kernels = re.sub(r"\buint\b", "unsigned", kernels)
+    for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):
+        kernels = re.sub(rf"\b{short}\b", spelled, kernels)
     signatures = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)", kernels)
     nests = launch_extents(func)
     if len(nests) != len(signatures):

@@ -390,7 +390,7 @@ class Oracle:
                 sandbox = words[1]
             elif words[0] in {"finding", "bounds"}:
                 raw.append(words)
-        places = self._lines([words[2] for words in raw if words[0] == "finding"], mode)
+        places = self._lines([pc for words in raw if words[0] == "finding" for pc in words[2].split(",")], mode)
         findings = []
         for words in raw:
             numbers = tuple(map(int, words[-7:-1] if words[0] == "finding" else words[3:9]))
@@ -412,7 +412,15 @@ class Oracle:
             )
             other = int(words[-1])
             with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
-            findings.append(Finding(code, f"{message} ({what}, byte {words[4]}{with_thread})", places.get(words[2], 0), block, thread))
+            findings.append(
+                Finding(
+                    code,
+                    f"{message} ({what}, byte {words[4]}{with_thread})",
+                    next((places[pc] for pc in words[2].split(",") if pc in places), 0),
+                    block,
+                    thread,
+                )
+            )
         return Run(outputs, where, tuple(findings), ran, total, seconds, launches, atomics, ambiguous, sandbox, "divergent" in lines)
 
     def _lines(self, addresses: list[str], mode: str) -> dict[str, int]:

@@ -32,13 +32,6 @@
 // Memory of the current core, apart from all other arrays; the driver rewrites declarations to it, so that accesses are checked.
 void* xp_onchip(int id, size_t bytes);
 template <class T> inline T& xp_onchip_array(int id) { return *static_cast<T*>(xp_onchip(id, sizeof(T))); }
-template <class T> struct xp_per_core;  // an array at file scope
-template <class T, size_t N> struct xp_per_core<T[N]> {
-  int id;
-  operator T*() const { return xp_onchip_array<T[N]>(id); }
-  template <class I> T& operator[](I i) const { return xp_onchip_array<T[N]>(id)[i]; }
-  template <class I> T* operator+(I i) const { return xp_onchip_array<T[N]>(id) + i; }
-};
 #endif
 #define __mlu_entry__ __mlu_global__
 #define __device__ __mlu_func__

@@ -35,7 +35,8 @@ long ambiguous = 0;
 
 static bool recording = false;
 static int workers = 1, thread_order = 0;
-static double budget = 1e9;
+static double budget = 1e9, began = 0, deadline = 1e18;
+[[noreturn]] static void conclude();  // report, write the outputs, and end
 static long blocks_total = 0;
 struct Shared { long blocks_run, ambiguous, atomics; int lock; };
 static Shared* shared_state;  // what forked workers tell
@@ -86,7 +87,7 @@ static long block_at(long i, long total, long stride) {
   long b = long((__int128)i * stride % total);
   return b == total - 1 ? stride % total : b;
 }
-static void run_blocks(int worker_index, int worker_total, double deadline) {
+static void run_blocks(int worker_index, int worker_total) {
   long gx = xp_grid_dim.x, gy = xp_grid_dim.y, gz = xp_grid_dim.z, total = gx * gy * gz;
   long stride = total > 2 ? long(double(total) * 0.6180339887) | 1 : 1;
   while (gcd(stride, total) != 1) stride += 2;
@@ -141,16 +142,16 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
   set_order();
   long total = long(grid.x) * grid.y * grid.z;
   blocks_total += total;
-  double deadline = now() + budget;
+  deadline = now() + budget;
   ++launches;
   int n = total >= 2 && total * size >= 4096 ? workers : 1;
-  if (n == 1) { run_blocks(0, 1, deadline); return; }
+  if (n == 1) { run_blocks(0, 1); return; }
   fflush(report);
   for (int w = 0; w < n; ++w) {
     pid_t pid = fork();
     if (pid < 0) fail("cannot start a worker");
     if (pid == 0) {
-      run_blocks(w, n, deadline);
+      run_blocks(w, n);
       fflush(report);
 #ifdef XP_TRACKED
       __sync_fetch_and_add(&shared_state->ambiguous, ambiguous);
@@ -269,6 +270,19 @@ X(int) X(unsigned) X(unsigned long long) X(xp_f32) X(xp_f64) X(half)
 
 #include "buffers.h"
 
+static void xp::conclude() {
+  fprintf(report, "ran %ld %ld %.6f\n", shared_state->blocks_run, blocks_total, now() - began);
+  fprintf(report, "launches %d\natomics %ld\n", launches, shared_state->atomics);
+#ifdef XP_TRACKED
+  fprintf(report, "ambiguous %ld\n", ambiguous + shared_state->ambiguous);
+#endif
+  if (divergent) fprintf(report, "divergent\n");
+  for (int i = 0; i < output_count; ++i) dump(outputs[i]);
+  fprintf(report, "end\n");
+  fflush(report);
+  _exit(0);
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   FILE* plan = fopen(argv[1], "r");
@@ -327,21 +341,11 @@ int main(int argc, char** argv) {
   fprintf(report, "sandbox %s\n", xp_sandbox());
   fflush(report);
   shared_state = static_cast<Shared*>(mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  double begin = now();
+  began = now();
   xp_entry();
-  double seconds = now() - begin;
   if (recording) { fprintf(report, "end\n"); fflush(report); _exit(0); }
-  fprintf(report, "ran %ld %ld %.6f\n", shared_state->blocks_run, blocks_total, seconds);
-  fprintf(report, "launches %d\natomics %ld\n", launches, shared_state->atomics);
-#ifdef XP_TRACKED
-  fprintf(report, "ambiguous %ld\n", ambiguous + shared_state->ambiguous);
-#endif
 #ifdef XP_PROBE
   report_probe(count);
 #endif
-  if (divergent) fprintf(report, "divergent\n");
-  for (int i = 0; i < output_count; ++i) dump(outputs[i]);
-  fprintf(report, "end\n");
-  fflush(report);
-  _exit(0);
+  conclude();
 }

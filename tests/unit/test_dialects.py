@@ -1,0 +1,146 @@
+"""What each dialect's executable header means, where something independent can say it."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tvm_xpiler import Options, translate
+from tvm_xpiler.core.errors import XpilerError
+from tvm_xpiler.core.fingerprint import SEMANTICS
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.pipeline import Session
+
+# One program, compiled twice: against the real intrinsics and against ours. Both print the same bits.
+X86 = r"""
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+unsigned state = 12345;
+unsigned next() { state = state * 1664525u + 1013904223u; return state >> 3 ^ state << 7; }
+int words[3][16]; float reals[3][16];
+template <class T> void show(const char* name, T v) {
+  unsigned char bytes[sizeof(T)];
+  memcpy(bytes, &v, sizeof v);
+  printf("%s", name);
+  for (size_t i = 0; i < sizeof v; ++i) printf(" %02x", bytes[i]);
+  printf("\n");
+}
+#define I2(F) show(#F, F(a, b));
+#define I3(F) show(#F, F(c, a, b));
+int main() {
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 48; ++i) { words[i / 16][i % 16] = (int)next(); reals[i / 16][i % 16] = (float)(int)next() / 65536.0f; }
+    {
+      __m256i a = _mm256_loadu_si256((const __m256i*)words[0]), b = _mm256_loadu_si256((const __m256i*)words[1]);
+      I2(_mm256_add_epi32) I2(_mm256_sub_epi32) I2(_mm256_mullo_epi32) I2(_mm256_max_epi32) I2(_mm256_min_epi32) I2(_mm256_and_si256)
+      I2(_mm256_or_si256) I2(_mm256_xor_si256) I2(_mm256_andnot_si256) I2(_mm256_cmpgt_epi32) I2(_mm256_cmpeq_epi32) I2(_mm256_add_epi16)
+      I2(_mm256_sub_epi16) I2(_mm256_mullo_epi16) I2(_mm256_madd_epi16) I2(_mm256_maddubs_epi16) I2(_mm256_add_epi8) I2(_mm256_sub_epi8)
+      I2(_mm256_adds_epi8) I2(_mm256_max_epi8) I2(_mm256_min_epi8) I2(_mm256_max_epu8) I2(_mm256_min_epu8)
+      show("slli", _mm256_slli_epi32(a, 5)); show("srli", _mm256_srli_epi32(a, 5)); show("srai", _mm256_srai_epi32(a, 5));
+      show("abs", _mm256_abs_epi32(a)); show("widen", _mm256_cvtepi8_epi32(_mm256_castsi256_si128(a)));
+      show("widenu", _mm256_cvtepu8_epi32(_mm256_extracti128_si256(b, 1))); show("convert", _mm256_cvtepi32_ps(a));
+      show("shuffle", _mm_shuffle_epi32(_mm256_castsi256_si128(a), 0x4e));
+      show("hadd32", _mm_hadd_epi32(_mm256_castsi256_si128(a), _mm256_castsi256_si128(b)));
+    }
+    {
+      __m256 a = _mm256_loadu_ps(reals[0]), b = _mm256_loadu_ps(reals[1]), c = _mm256_loadu_ps(reals[2]);
+      I2(_mm256_add_ps) I2(_mm256_sub_ps) I2(_mm256_mul_ps) I2(_mm256_div_ps) I2(_mm256_max_ps) I2(_mm256_min_ps) I2(_mm256_hadd_ps)
+      I3(_mm256_fmadd_ps) I3(_mm256_fmsub_ps) I3(_mm256_fnmadd_ps)
+      show("sqrt", _mm256_sqrt_ps(_mm256_mul_ps(a, a))); show("floor", _mm256_floor_ps(a)); show("ceil", _mm256_ceil_ps(a));
+      show("round", _mm256_cvtps_epi32(a)); show("trunc", _mm256_cvttps_epi32(a));
+      __m128 l = _mm256_castps256_ps128(a), h = _mm256_extractf128_ps(b, 1);
+      show("movehl", _mm_movehl_ps(l, h)); show("movehdup", _mm_movehdup_ps(l)); show("add_ss", _mm_add_ss(l, h));
+      show("shuffle_ps", _mm_shuffle_ps(l, h, 0x1b)); show("hadd", _mm_hadd_ps(l, h));
+    }
+#ifdef WITH_VNNI
+    {
+      __m512i a = _mm512_loadu_si512(words[0]), b = _mm512_loadu_si512(words[1]), c = _mm512_loadu_si512(words[2]);
+      I3(_mm512_dpbusd_epi32) I3(_mm512_dpbusds_epi32) I3(_mm512_dpwssd_epi32) I2(_mm512_add_epi32) I2(_mm512_maddubs_epi16)
+      show("reduce", _mm512_reduce_add_epi32(a));
+      __m512 x = _mm512_loadu_ps(reals[0]), y = _mm512_loadu_ps(reals[1]);
+      show("cmp", (unsigned)_mm512_cmp_ps_mask(x, y, _CMP_LT_OS)); show("blend", _mm512_mask_blend_ps(0x5a5a, x, y));
+      show("maskz", _mm512_maskz_loadu_ps(0x0ff1, reals[2])); show("largest", _mm512_reduce_max_ps(x));
+    }
+#endif
+  }
+}
+"""
+
+
+def _printed(folder: Path, name: str, include: str, flags: list[str]) -> str:
+    (folder / f"{name}.cpp").write_text(f"#include {include}\n{X86}")
+    subprocess.run(["g++", "-std=c++17", "-w", "-O1", "-ffp-contract=off", *flags, f"{name}.cpp", "-o", name], cwd=folder, check=True)
+    return subprocess.run([folder / name], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_x86_header_agrees_with_the_processor_bit_for_bit() -> None:
+    processor = Path("/proc/cpuinfo").read_text()
+    if "avx2" not in processor or "fma" not in processor:
+        pytest.skip("this processor has no AVX2")
+    vnni = ["-DWITH_VNNI", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"] if "avx512_vnni" in processor else []
+    flags = ["-mavx2", "-mfma", *vnni]
+    with tempfile.TemporaryDirectory() as name:
+        real = _printed(Path(name), "real", "<immintrin.h>", flags)
+        ours = _printed(Path(name), "ours", '"c.h"', [*flags, f"-I{SEMANTICS}", "-DXP_WARP=1"])
+    assert len(real.splitlines()) > 2000
+    assert [x for x, y in zip(real.splitlines(), ours.splitlines(), strict=True) if x != y] == []
+
+
+@pytest.mark.parametrize(("name", "shape"), [("f32_16x16x4f32", (16, 4)), ("f32_32x32x2f32", (32, 2)), ("f64_16x16x4f64", (16, 4))])
+def test_mfma_multiplies_under_its_lane_layout(name: str, shape: tuple[int, int]) -> None:
+    m, k = shape
+    real = "double" if name.startswith("f64") else "float"
+    row = "4 * r + lane / 16" if real == "double" else "8 * (r / 4) + 4 * (lane / 32) + r % 4" if m == 32 else "4 * (lane / 16) + r"
+    text = f"""
+typedef {real} vec __attribute__((ext_vector_type({m * m // 64})));
+__global__ void k(const {real}* a, const {real}* b, {real}* d) {{
+  int lane = threadIdx.x;
+  vec c = {{0}};
+  c = __builtin_amdgcn_mfma_{name}(a[lane % {m} * {k} + lane / {m}], b[lane / {m} * {m} + lane % {m}], c, 0, 0, 0);
+  for (int r = 0; r < {m * m // 64}; ++r) d[({row}) * {m} + lane % {m}] = c[r];
+}}
+"""
+    options = Options(buffers={"a": (m * k, "in"), "b": (m * k, "in"), "d": (m * m, "out")}, grid=(1, 1, 1), block=(64, 1, 1))
+    session = Session(SourceFile("k.hip", text), None, options)
+    rng = np.random.default_rng(1)
+    a, b = (rng.integers(-8, 8, (m, k)).astype("f8" if real == "double" else "f4") for _ in "ab")
+    b = b.reshape(k, m)
+    fill = {"d": np.zeros(m * m, a.dtype)}
+    got = session.oracle.run("native", session.problem(), {"a": a.ravel(), "b": b.ravel()}, fill).outputs["d"]
+    np.testing.assert_array_equal(got.reshape(m, m), a @ b)
+
+
+def test_sizes_and_roles_come_from_what_a_function_touches() -> None:
+    text = "void f(const float* x, float* y, float* z, int n) { for (int i = 0; i < n; i++) { y[2 * i] = x[i + 3]; z[i] += 1; } }\n"
+    problem = Session(SourceFile("f.c", text), None, Options(scalars={"n": 10})).problem()
+    assert [(t.name, t.size, t.role) for t in problem.tensors] == [("x", 13, "in"), ("y", 19, "out"), ("z", 10, "inout")]
+    assert any("what the kernel touches" in line for line in problem.inferred)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("__mlu_global__ void k(const float* x, float* y) { __nram__ float a[8]; __memcpy(a, x, 64, GDRAM2NRAM); y[0] = a[0]; }", "XP202"),
+        ("__mlu_global__ void k(const float* x, float* y) { __bang_frobnicate(y, x, 8); }", "XP101"),
+        ("__mlu_global__ void k(const float* x, float* y) { __mlu_shared__ float s[4]; s[coreId] = x[coreId]; y[coreId] = s[3 - coreId]; }", "XP201"),
+    ],
+)  # fmt: skip
+def test_wrong_bang_is_refused_at_its_line(text: str, code: str) -> None:
+    options = Options(buffers={"x": (64, "in"), "y": (64, "out")}, grid=(4, 1, 1))
+    with pytest.raises(XpilerError) as caught:
+        translate(SourceFile("k.mlu", text + "\n"), "llvm", options)
+    assert caught.value.code == code
+    assert caught.value.span is not None
+
+
+def test_serial_code_goes_to_both_gpu_dialects() -> None:
+    text = "void scale(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 2 * x[i]; }\n"
+    result = translate(SourceFile("scale.c", text), ["cuda", "hip"], Options(scalars={"n": 1000}))
+    assert result.ok
+    assert "hipMemcpy" in result.targets["hip"].emitted.text
+    assert "cudaMemcpy" in result.targets["cuda"].emitted.text
