@@ -25,6 +25,15 @@ class ValueWriter:
         self.element = element
         self.index_dtype = index_dtype
         self.memo: dict[tuple[object, ...], Any] = {}
+        self.positions: dict[str, int] = {}  # of the parameters
+
+    def rank(self, e: Expr) -> tuple[int, int]:
+        """Order the operands of a commutative operation by the parameters that they read, so that every source has one form."""
+        key = ("rank", e)
+        if key not in self.memo:
+            nodes = E.walk(e)
+            self.memo[key] = (min((self.positions.get(str(n.attr), 99) for n in nodes if n.op == "load"), default=100), -len(nodes))
+        return self.memo[key]  # type: ignore[no-any-return]
 
     def leaf(self, e: Expr) -> Any:
         """Write a leaf that only SPMD programs have (a mutable scalar, a thread coordinate)."""
@@ -181,7 +190,10 @@ class ValueWriter:
         if e.op == "limit":
             return tirx.min_value(e.dtype) if e.attr == "min" else tirx.max_value(e.dtype)
         if e.op in {"add", "sub", "mul", "div", "max", "min"}:
-            a, b = go(e.args[0]), go(e.args[1])
+            left, right = e.args
+            if e.op in E.COMMUTATIVE and self.rank(right) < self.rank(left):
+                left, right = right, left
+            a, b = go(left), go(right)
             table: dict[str, Callable[[Any, Any], Any]] = {
                 "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
                 "max": tirx.max, "min": tirx.min,
@@ -267,6 +279,7 @@ class Raiser:
             return tirx.TensorLoad(held, where) if hasattr(tirx, "TensorLoad") else held[tuple(where)]
 
         writer = ValueWriter(iters, element, self.index_dtype)
+        writer.positions = {parameter.name: position for position, parameter in enumerate(self.params)}
         target, where = self.element(stage.target, stage.index, stage.guard, writer)
         dtype = str(target.ty.dtype)
         value = writer.value(stage.value, stage.guard)

@@ -45,3 +45,20 @@ def test_verify_of_two_files(tmp_path: Path) -> None:
     done = cli("verify", str(KERNELS / "relu.cu"), str(wrong), "--arg", "n=300")
     assert done.returncode == 3
     assert done.stdout.startswith("failed")
+
+
+def test_same_tells_one_normal_form_from_two(tmp_path: Path) -> None:
+    plain = "void f(const float* x, const float* y, float* z, int n) {{ for (int i = 0; i < n; i++) z[i] = {}; }}\n"
+    wide = """
+#include <immintrin.h>
+void g(const float* a, const float* b, float* out, int n) {
+  for (int k = 0; k < n; k += 8) _mm256_storeu_ps(out + k, _mm256_mul_ps(_mm256_loadu_ps(b + k), _mm256_loadu_ps(a + k)));
+}
+"""
+    for name, text in (("a.c", plain.format("x[i] * y[i]")), ("b.c", wide), ("c.c", plain.format("x[i] + y[i]"))):
+        (tmp_path / name).write_text(text)
+    equal = cli("same", str(tmp_path / "a.c"), str(tmp_path / "b.c"), "--arg", "n=64")
+    assert equal.returncode == 0, equal.stdout + equal.stderr
+    other = cli("same", str(tmp_path / "a.c"), str(tmp_path / "c.c"), "--arg", "n=64")
+    assert other.returncode == 3
+    assert "*" in other.stdout

@@ -88,4 +88,7 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         return Written({renamed[name]: array for name, array in ran.outputs.items()}, where)
 
     artifact = second.source.name
-    return verify_all(first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets)[artifact]
+    verdicts = verify_all(
+        first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets, determined=examination.determined
+    )
+    return verdicts[artifact]

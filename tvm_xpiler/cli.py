@@ -232,6 +232,23 @@ def verify(original: Path, translated: Path, **o: Any) -> None:
 
 
 @app.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--any-dtype", is_flag=True, help="Element types may differ.")
+@_launch_options
+def same(first: Path, second: Path, any_dtype: bool, **o: Any) -> None:
+    """Say whether FIRST and SECOND, in any dialects, have one normal form; show where they part (exit code 3)."""
+    from tvm_xpiler.same import compare
+
+    found = compare(read_source(first), read_source(second), _options(o), not any_dtype)
+    if found.same:
+        click.echo(f"one normal form, grade {found.first.grade}")
+        sys.exit(DONE)
+    click.echo("\n".join(found.difference))
+    sys.exit(NOT_VERIFIED)
+
+
+@app.command()
 def doctor() -> None:
     """Say what of the environment works, and how to get what is missing."""
     from importlib.metadata import PackageNotFoundError, version

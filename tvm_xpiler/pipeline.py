@@ -225,6 +225,7 @@ def refuse_wrong_source(source: SourceFile, examination: Examination) -> None:
         hints = {
             "XP201": "put __syncthreads() between them, or use an atomic",
             "XP202": "guard the access, or give the sizes that the kernel expects",
+            "XP203": "all outputs depend on it: write the memory before it is read",
         }
         raise LiftError(fatal.code, f"{fatal.message}; {where}", fatal.span(source), hints.get(fatal.code))
 
@@ -242,7 +243,15 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         for artifact, run in runs.items():
             artifacts[artifact] = run
             owner[artifact] = name
-    verdicts = verify_all(session.oracle, problem, artifacts, examination.int_range, session.options.seed, session.options.sets)
+    verdicts = verify_all(
+        session.oracle,
+        problem,
+        artifacts,
+        examination.int_range,
+        session.options.seed,
+        session.options.sets,
+        determined=examination.determined,
+    )
     return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name)) for name in targets}
 
 

@@ -105,3 +105,30 @@ def test_what_a_lucky_zero_hides_is_found(local: str) -> None:
     good = SourceFile("good.cu", kernel % "float a[1]; a[0] = x[threadIdx.x];")
     assert judge(good, SourceFile("same.cu", good.text), options).grade == "tested"
     assert judge(good, SourceFile("bad.cu", kernel % local), options).grade == "failed"
+
+
+def test_elements_that_nothing_determines_are_not_compared() -> None:
+    host = """
+extern "C" void host(const float* x, float* y, int n) {
+  float* scratch;
+  cudaMalloc(&scratch, n * sizeof(float));
+  k<<<1, 64>>>(x, y, scratch);
+}
+"""
+    staged = """
+__global__ void k(const float* x, float* y, float* s) {
+  if (threadIdx.x < 40) s[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  y[threadIdx.x] = s[threadIdx.x];
+}
+"""
+    direct = """
+__global__ void k(const float* x, float* y, float* s) {
+  if (threadIdx.x < 40) y[threadIdx.x] = x[threadIdx.x];
+}
+"""
+    options = Options(scalars={"n": 64}, buffers={"x": (64, "in"), "y": (64, "out")})
+    verdict = judge(SourceFile("staged.cu", staged + host), SourceFile("direct.cu", direct + host), options)
+    assert verdict.grade == "tested", verdict
+    assert {m.elements for m in verdict.matches} == {40}
+    assert any("24 elements depend on memory that nothing wrote" in line for line in verdict.sampled)

@@ -281,6 +281,7 @@ class Oracle:
         order: int = 0,
         budget: float | None = None,
         timeout: float | None = None,
+        filling: int | None = None,
     ) -> Run:
         """Run the kernel on ``inputs``.
 
@@ -292,6 +293,7 @@ class Oracle:
             order: 0 threads in order, 1 backwards, n > 1 shuffled by seed n.
             budget: Stop after so many seconds with the blocks done by then; None runs all.
             timeout: Kill the process after so many seconds; the oracle's own by default.
+            filling: The 32-bit word that device and on-chip memory holds before anything writes it.
 
         Raises:
             RunError: XP205 on a crash or timeout; XP301, XP302.
@@ -305,6 +307,8 @@ class Oracle:
                 plan.append(f"budget {min(budget, SPARSE_SECONDS) if sparse else budget}")
             if sparse:
                 plan.append("sparse")
+            if filling is not None:
+                plan.append(f"filling {filling}")
             for index, param in enumerate(problem.params):
                 match param:
                     case ScalarSpec(_, dtype, value):

@@ -19,6 +19,7 @@ Grade = Literal["proved", "bounded", "tested", "failed"]
 Execute = Callable[[InputSet, dict[str, Array]], Written]
 NATIVE_SECONDS = 20.0  # of one run of the original; what it has not done by then is left out, and the verdict says so
 _FATAL = ("XP201", "XP202")
+_FILLINGS = (0x7FC0DEAD, 0x3F8CCCCD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What running the source itself showed."""
+    """What running the source itself showed.
+
+    ``determined`` marks, by output, the elements that do not depend on memory that nothing wrote; None: all of them.
+    """
 
     findings: tuple[Finding, ...]
     benign: tuple[str, ...]
@@ -58,10 +62,13 @@ class Examination:
     sandbox: str
     blocks_run: int
     blocks_total: int
+    determined: dict[str, Array] | None = None
 
     @property
     def fatal(self) -> Finding | None:
         """The first finding that leaves no single function to translate."""
+        if self.determined is not None and not any(kept.any() for kept in self.determined.values()):
+            return next((f for f in self.findings if f.code == "XP203"), None)
         return next((f for f in self.findings if f.code in _FATAL), None)
 
 
@@ -96,7 +103,27 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
         if all("write this address" in f.message for f in findings if f.code == "XP201") and _order_free(oracle, problem, seed, chosen):
             benign = [f"line {f.line}: {f.message}, always with one value" for f in findings if f.code == "XP201"]
             findings = [f for f in findings if f.code != "XP201"]
-    return Examination(tuple(findings), tuple(benign), chosen, run.sandbox, run.blocks_run, run.blocks_total)
+    determined = None
+    if any(f.code == "XP203" for f in findings) and not run.sampled:
+        determined = _determined(oracle, problem, make(problem, "random", seed, chosen), budget)
+    return Examination(tuple(findings), tuple(benign), chosen, run.sandbox, run.blocks_run, run.blocks_total, determined)
+
+
+def _determined(oracle: Oracle, problem: Problem, data: InputSet, budget: float) -> dict[str, Array] | None:
+    """Mark the elements that come out the same whatever unwritten memory holds; None where two runs cannot tell."""
+    fill = poisoned(problem)
+    first, second = (oracle.run("native", problem, data.arrays, fill, budget=budget * 10, filling=word) for word in _FILLINGS)
+    if first.sampled or second.sampled or first.where is not None:
+        return None
+    bits = {name: f"u{array.dtype.itemsize}" for name, array in fill.items()}
+    kept = {t.name: first.outputs[t.name].view(bits[t.name]) == second.outputs[t.name].view(bits[t.name]) for t in problem.outputs}
+    touched = {
+        t.name: first.outputs[t.name].view(bits[t.name]) != np.resize(fill[t.name], t.size).view(bits[t.name]) for t in problem.outputs
+    }
+    if all(marks.all() for marks in kept.values()):
+        return None
+    # Only what is written and determined counts where something is not.
+    return {name: marks & touched[name] for name, marks in kept.items()}
 
 
 def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[str, Array], prefix: str = "", budget: float = 1.0) -> None:
@@ -160,8 +187,12 @@ def verify_all(
     seed: int = 1,
     sets: int | None = None,
     budget: float = 1.0,
+    determined: dict[str, Array] | None = None,
 ) -> dict[str, Verdict]:
-    """Judge several translations of one source against the same runs of it; see :func:`verify`."""
+    """Judge several translations of one source against the same runs of it; see :func:`verify`.
+
+    ``determined`` is that of the :class:`Examination`: other elements are not compared.
+    """
     elements = sum(t.size for t in problem.tensors)
     tracked_form = oracle.available("tracked")
     failed: dict[str, Verdict] = {}
@@ -174,7 +205,11 @@ def verify_all(
         fill = poisoned(problem)
         native = oracle.run("native", problem, data.arrays, fill, budget=NATIVE_SECONDS)
         want = written(native, problem, {**data.arrays, **fill})
-        if want.where is not None:
+        if determined is not None:
+            want = want.only(determined)
+            left = sum(int((~kept).sum()) for kept in determined.values())
+            sampled[f"{left} elements depend on memory that nothing wrote"] = None
+        if native.sampled or native.where is not None:
             _refuse_partial(native)
             sampled[f"outputs from {native.blocks_run} of {native.blocks_total} blocks: the corners and scattered ones"] = None
         tracked: Run | None = None

@@ -22,6 +22,15 @@ class Written:
     outputs: Mapping[str, Array]
     where: Mapping[str, Array] | None = None
 
+    def only(self, kept: Mapping[str, Array]) -> Written:
+        """Return the part whose element positions are marked in ``kept``, a boolean array per output."""
+        outputs, where = dict(self.outputs), {}
+        for name, rows in self.outputs.items():
+            positions = self.where[name] if self.where is not None else np.arange(len(rows))
+            marks = kept[name][positions] if name in kept else np.ones(len(positions), dtype=bool)
+            outputs[name], where[name] = rows[marks], positions[marks]
+        return Written(outputs, where)
+
     def rows(self, name: str, positions: Array) -> Array:
         """Return the rows at ``positions``, which this has all."""
         rows: Array = self.outputs[name]

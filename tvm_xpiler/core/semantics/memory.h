@@ -5,7 +5,7 @@
 
 static const size_t kPage = 4096;
 static const size_t kMaps = 1024;  // of one region: a process has about 65 thousand
-static const unsigned kPoison32 = 0x7fc0dead;
+static unsigned filling = 0x7fc0dead;  // what memory holds that nothing wrote
 struct Backing { int fd; const char* view; size_t period; };  // period in bytes, whole pages; 0: zeros
 struct Region {
   char* base;
@@ -95,12 +95,12 @@ static void fill_poison(Region& r) {
   if (sparse) {
     if (!poison.period) {
       char* to = new_backing(poison, 16 << 20);
-      memcpy(to, &kPoison32, 4);
+      memcpy(to, &filling, 4);
       repeat(to, 16 << 20, 4);
     }
     show_backing(r, poison);
   } else if (r.bytes >= 4) {
-    memcpy(r.base, &kPoison32, 4);
+    memcpy(r.base, &filling, 4);
     repeat(r.base, r.bytes, 4);
   }
 }

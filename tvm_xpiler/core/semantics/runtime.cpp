@@ -235,7 +235,7 @@ void* xp_onchip(int id, size_t bytes) {
   if (!h.region) { h.region = &add_region(bytes, 200 + id, 1); h.region->per_block = true; h.block = -1; }
   if (h.block != block_number) {
     h.block = block_number;
-    if (bytes >= 4) { memcpy(h.region->base, &kPoison32, 4); repeat(h.region->base, bytes, 4); }
+    if (bytes >= 4) { memcpy(h.region->base, &filling, 4); repeat(h.region->base, bytes, 4); }
   }
   return h.region->base;
 }
@@ -295,6 +295,7 @@ int main(int argc, char** argv) {
     else if (!strcmp(word, "workers")) ok = fscanf(plan, "%d", &workers) == 1;
     else if (!strcmp(word, "order")) ok = fscanf(plan, "%d", &thread_order) == 1;
     else if (!strcmp(word, "sparse")) sparse = true;
+    else if (!strcmp(word, "filling")) ok = fscanf(plan, "%u", &filling) == 1;
     else if (!strcmp(word, "budget")) ok = fscanf(plan, "%lf", &budget) == 1;
     else if (!strcmp(word, "scalar")) {
       Arg& a = args[count++];
