@@ -66,9 +66,10 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, default=None)
     args = parser.parse_args()
     lines = []
-    for path in sorted(p for p in args.folder.iterdir() if p.suffix in {".cu", ".hip"}):
+    for path in sorted(p for p in args.folder.iterdir() if p.suffix in {".cu", ".hip", ".mlu", ".c", ".cpp"}):
         signature = re.search(r'extern "C" void \w+\(([^)]*)\)', path.read_text())
-        parameters = [p.split()[-1] for p in signature.group(1).split(",") if "*" not in p] if signature else []
+        wrapped = path.suffix in {".cu", ".hip"}  # the others have their sizes in the text
+        parameters = [p.split()[-1] for p in signature.group(1).split(",") if "*" not in p] if signature and wrapped else []
         try:
             values = scalars(path.stem, parameters)
         except (KeyError, IndexError) as error:
@@ -78,6 +79,7 @@ def main() -> int:
             "[[kernel]]",
             f'file = "{path.resolve()}"',
             "scalars = { " + ", ".join(f"{k} = {v}" for k, v in values.items()) + " }",
+            *(["grid = 16"] if path.suffix == ".mlu" else []),  # a union task of four clusters
             "",
         ]
     text = "\n".join(lines)

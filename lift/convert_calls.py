@@ -6,9 +6,10 @@ from itertools import pairwise
 
 from lift import expr as E
 from lift import ir
-from lift.clang_door import CK, TK, Cursor, constant, dtype_of, span_of, unary_operator
+from lift.clang_door import CK, TK, Cursor, binary_operator, constant, dtype_of, span_of, unary_operator
 from lift.convert_expr import ExprConverter
 from lift.convert_places import Frame
+from lift.expr import Expr
 from lift.layout import canonical, element_type, is_pointer, layout
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, ScalarVar, Value
 from tvm_xpiler.core.kernels import Launch, Problem
@@ -63,6 +64,7 @@ class CallConverter(ExprConverter):
     def __init__(self, source: SourceFile, launch: Launch) -> None:
         super().__init__(source, launch.block, launch.grid)
         self.launch = launch
+        self.constants: dict[Expr, Expr] = {}  # parameters that keep the value of this launch
         self.loops: list[dict[str, str | None]] = []
         self.calls = 0
 
@@ -104,6 +106,8 @@ class CallConverter(ExprConverter):
                     raise self.refuse(parameter, f"a parameter of type '{parameter.type.spelling}' is not modelled")
                 scalar = self.fresh(parameter.spelling, dtype)
                 self.write(scalar, E.const(argument, dtype), parameter)
+                if not self.writes(cursor, parameter.hash):
+                    self.constants[ir.local(scalar.name, dtype)] = E.const(argument, dtype)
                 self.frame.places[parameter.hash] = scalar
         self.body(cursor)
         return ir.Program(
@@ -294,6 +298,18 @@ class CallConverter(ExprConverter):
         ctype = next(f.type for f in fields(place.ctype) if f.spelling == name)
         return Memory(place.buffer, E.add(place.index, E.const(field_offset(place.ctype, name))), ctype)
 
+    def writes(self, cursor: Cursor, name: int) -> bool:
+        """Say whether ``cursor`` may assign to the variable with hash ``name``."""
+        if (
+            cursor.kind == CK.COMPOUND_ASSIGNMENT_OPERATOR
+            or (cursor.kind == CK.BINARY_OPERATOR and binary_operator(cursor) == "=")
+            or (cursor.kind == CK.UNARY_OPERATOR and (unary_operator(cursor)[:2] in {"++", "--"} or unary_operator(cursor) == "&"))
+        ):
+            target = next(iter(cursor.get_children()))
+            if any(c.kind == CK.DECL_REF_EXPR and c.referenced is not None and c.referenced.hash == name for c in target.walk_preorder()):
+                return bool(target.kind != CK.ARRAY_SUBSCRIPT_EXPR)
+        return any(self.writes(child, name) for child in cursor.get_children())
+
     # ---- what the executable headers are written with ----
     def primitive(self, name: str, arguments: list[Cursor], cursor: Cursor) -> Value | None:
         if name in {"xp_block_barrier", "xp_warp_barrier"}:
@@ -316,6 +332,13 @@ class CallConverter(ExprConverter):
             if operation in {"bits", "float"}:
                 return E.node("call", operands, "bitcast", dtype)
             return E.node("call", operands, operation, dtype)
+        if name == "xp_heap":
+            size = E.int_value(E.substitute(self.scalar(arguments[0]), self.constants))
+            if size is None:
+                raise self.refuse(cursor, "an allocation whose size depends on data")
+            unique = self.unique("heap")
+            self.buffers[unique] = ir.Buffer(unique, "int8", "local", max(size, 1))
+            return Pointer(unique, E.const(0), cursor.type.get_pointee())
         if name in {"printf", "__threadfence", "__threadfence_block"}:
             return E.const(0)
         return None

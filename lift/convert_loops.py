@@ -127,18 +127,6 @@ class LoopConverter(CallConverter):
             cursor = inner[-1]
         return bool(cursor.kind == CK.DECL_REF_EXPR and cursor.referenced.hash == declared.hash)
 
-    def writes(self, cursor: Cursor, name: int) -> bool:
-        """Say whether ``cursor`` may assign to the variable with hash ``name``."""
-        if (
-            cursor.kind == CK.COMPOUND_ASSIGNMENT_OPERATOR
-            or (cursor.kind == CK.BINARY_OPERATOR and binary_operator(cursor) == "=")
-            or (cursor.kind == CK.UNARY_OPERATOR and (unary_operator(cursor)[:2] in {"++", "--"} or unary_operator(cursor) == "&"))
-        ):
-            target = next(iter(cursor.get_children()))
-            if any(c.kind == CK.DECL_REF_EXPR and c.referenced is not None and c.referenced.hash == name for c in target.walk_preorder()):
-                return bool(target.kind != CK.ARRAY_SUBSCRIPT_EXPR)
-        return any(self.writes(child, name) for child in cursor.get_children())
-
     def assigned_in(self, expression: Cursor, body: Cursor) -> bool:
         names = {c.referenced.hash for c in expression.walk_preorder() if c.kind == CK.DECL_REF_EXPR and c.referenced is not None}
         return any(self.writes(body, name) for name in names)

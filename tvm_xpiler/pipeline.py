@@ -139,7 +139,7 @@ class Session:
         parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
         if not self.front.wrapper:
             if launches.missing_buffers(self.front, given):
-                given = launches.with_reach(self.front, given, self.oracle.probe(parameters))
+                given = launches.with_reach(self.front, given, self._probe(parameters))
             return launches.from_options(self.front, given, self.platform)
         try:
             events = self.oracle.record(parameters)
@@ -152,6 +152,16 @@ class Session:
                 hint="give --entry KERNEL with --grid, --block and --buffer",
             ) from None
         return launches.from_record(self.front, given, events, self.platform)
+
+    def _probe(self, parameters: list[tuple[str, float | None]]) -> list[tuple[int, bool, bool]]:
+        try:
+            return self.oracle.probe(parameters, self.options.timeout / 2)
+        except RunError as error:
+            if error.code in {"XP301", "XP302"}:
+                raise
+            missing = launches.missing_buffers(self.front, self.options.given)
+            hint = "give them: " + " ".join(f"--buffer {name}=SIZE:in|out|inout" for name in missing)
+            raise LiftError("XP110", f"no sizes could be found by running '{self.front.entry}': {error.message}", hint=hint) from None
 
 
 def oracle_of(front: Front, options: Options) -> Oracle:

@@ -144,3 +144,20 @@ def test_serial_code_goes_to_both_gpu_dialects() -> None:
     assert result.ok
     assert "hipMemcpy" in result.targets["hip"].emitted.text
     assert "cudaMemcpy" in result.targets["cuda"].emitted.text
+
+
+def test_a_function_may_have_memory_of_its_own() -> None:
+    text = """
+#include <stdlib.h>
+#include <string.h>
+void reverse(const float* x, float* y, int n) {
+  float* t = (float*)malloc(n * sizeof(float));
+  memcpy(t, x, n * sizeof(float));
+  memset(y, 0, n * sizeof(float));
+  for (int i = 0; i < n; i++) y[i] += t[n - 1 - i];
+  free(t);
+}
+"""
+    result = translate(SourceFile("reverse.c", text), "llvm", Options(scalars={"n": 40}))
+    assert result.ok
+    assert result.lifted.grade == "A", result.lifted.reason

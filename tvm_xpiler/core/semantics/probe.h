@@ -19,7 +19,7 @@ static inline void touched(const void* p, size_t n, bool write) {
   size_t at = size_t(static_cast<const char*>(p) - reach), i = at / kReach;
   if (at >= kReach * 64 || !marks[i]) return;
   size_t offset = at % kReach;
-  if (offset + n > kReach / 2) fail("argument %zu is read before its start, or far beyond any size", i);
+  if (offset + n > kReach / 2) fail("an access before the start of argument %zu, or far beyond argument %zu", i + 2, i + 1);
   if (offset + n > reach_end[i]) reach_end[i] = offset + n;
   for (size_t e = offset / element_size[i]; e <= (offset + n - 1) / element_size[i]; ++e) {
     if (write) { marks[i][e] = 1; writes[i] = true; }
