@@ -11,7 +11,8 @@ from tvm_xpiler import judge
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.repeated import repeated
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.pipeline import Options, oracle_of
+from tvm_xpiler.pipeline import Options, Session, oracle_of
+from tvm_xpiler.verify.verdict import examine
 
 
 def run(text: str, options: Options, inputs: dict[str, np.ndarray], mode: str = "native", order: int = 0) -> dict[str, np.ndarray]:
@@ -132,3 +133,26 @@ __global__ void k(const float* x, float* y, float* s) {
     assert verdict.grade == "tested", verdict
     assert {m.elements for m in verdict.matches} == {40}
     assert any("24 elements depend on memory that nothing wrote" in line for line in verdict.sampled)
+
+
+def test_a_cut_off_run_of_two_launches_is_no_evidence() -> None:
+    text = """
+__global__ void first(const float* x, float* t, int n) {
+  float s = 0;
+  for (int i = 0; i < n; ++i) s += x[i];
+  t[blockIdx.x * 64 + threadIdx.x] = s;
+}
+__global__ void second(const float* t, float* y) { y[blockIdx.x * 64 + threadIdx.x] = t[blockIdx.x * 64 + threadIdx.x]; }
+extern "C" void both(const float* x, float* y, int n) {
+  float* t;
+  cudaMalloc(&t, 64 * 64 * sizeof(float));
+  first<<<64, 64>>>(x, t, n);
+  second<<<64, 64>>>(t, y);
+}
+"""
+    options = Options(scalars={"n": 3000}, buffers={"x": (3000, "in"), "y": (4096, "out")})
+    front = read(SourceFile("k.cu", text), Platform.CUDA)
+    session = Session(SourceFile("k.cu", text), None, options)
+    found = examine(oracle_of(front, options), session.problem(), 1, budget=0.01)
+    assert found.blocks_run < found.blocks_total
+    assert found.findings == ()

@@ -106,6 +106,11 @@ class Run:
         """Whether some blocks did not run."""
         return self.blocks_run < self.blocks_total
 
+    @property
+    def entangled(self) -> bool:
+        """Whether blocks build on what others did: several launches, or atomics."""
+        return self.launches > 1 or self.atomics
+
 
 def _stretches(raw: Array, dtype: np.dtype[Any], row: tuple[int, ...]) -> tuple[Array, Array]:
     """Return positions and rows of a sparse output: each stretch is its first element, its length, its elements."""

@@ -92,6 +92,8 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
             break
     assert run is not None
     findings, benign = list(run.findings), []
+    if run.sampled and run.entangled:  # what a left-out block would have written is missing for the others
+        findings = [f for f in findings if f.code != "XP203"]
     if not findings:
         fill = poisoned(problem)
         native = oracle.run("native", problem, data.arrays, fill, budget=budget)

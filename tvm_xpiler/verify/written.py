@@ -70,9 +70,10 @@ def unstable(checked: Run, other: Run, problem: Problem, before: Mapping[str, Ar
     """Return the output that differs between two builds of one text; None: they agree.
 
     They set uninitialized local variables differently. Beyond what the compiler may round otherwise (2**-10 of the largest value),
-    only such a variable tells them apart. A run that ended inside its only block decided nothing.
+    only such a variable tells them apart. A run that ended inside its only block decided nothing, and one that left blocks out
+    decided nothing that later launches or other blocks build on.
     """
-    if not checked.blocks_run or not other.blocks_run:
+    if any(not run.blocks_run or (run.sampled and run.entangled) for run in (checked, other)):
         return None
     first, second = written(checked, problem, before), written(other, problem, before)
     for tensor in problem.outputs:
