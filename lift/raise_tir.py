@@ -211,6 +211,10 @@ class ValueWriter:
             if source.is_int and str(args[0].ty) != source.dtype:
                 args[0] = tirx.Cast(source.dtype, args[0])
             return tirx.reinterpret(e.dtype, args[0])
+        if name == "round":  # half away from zero; LLVM's form of tirx.round rounds half to even
+            whole, one = tirx.trunc(args[0]), tirx.const(1.0, e.dtype)
+            away = whole + tirx.Select(args[0] < tirx.const(0.0, e.dtype), -one, one)
+            return tirx.Select(tirx.abs(args[0] - whole) >= tirx.const(0.5, e.dtype), away, whole)
         if name in {"isnan", "isinf"}:
             return getattr(tirx, name)(args[0])
         if name in _EXTERN:

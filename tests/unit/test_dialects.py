@@ -161,3 +161,11 @@ void reverse(const float* x, float* y, int n) {
     result = translate(SourceFile("reverse.c", text), "llvm", Options(scalars={"n": 40}))
     assert result.ok
     assert result.lifted.grade == "A", result.lifted.reason
+
+
+def test_halves_round_away_from_zero_everywhere() -> None:
+    text = (
+        "#include <math.h>\nvoid f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = roundf(truncf(x[i] * 8) / 2); }\n"
+    )
+    result = translate(SourceFile("f.c", text), ["llvm", "cuda"], Options(scalars={"n": 500}))
+    assert result.ok, [v.mismatch or v.reason for t in result.targets.values() for v in t.verdicts]
