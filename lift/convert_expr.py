@@ -9,7 +9,7 @@ from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, binary_operator, constant, dtype_of, unary_operator
 from lift.convert_places import PlaceConverter
 from lift.expr import Expr
-from lift.layout import canonical, element_type, field_offset, is_array, is_pointer, is_record, is_vector, layout, stride
+from lift.layout import canonical, element_type, field_offset, is_array, is_onchip, is_pointer, is_record, is_vector, layout, stride
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, RecordVar, Value
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 
@@ -177,7 +177,7 @@ class ExprConverter(PlaceConverter):
             place = self.fresh(declared.spelling, dtype)
             self.out.append(ir.Assign(place.name, E.const(number, dtype), self.at))
             return place
-        if declared.kind == CK.VAR_DECL and any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in declared.get_children()):
+        if declared.kind == CK.VAR_DECL and is_onchip(declared):
             self.globals[declared.hash] = self.declare(declared.spelling, declared.type, declared)
             return self.globals[declared.hash]
         if declared.kind == CK.VAR_DECL and is_array(declared.type):

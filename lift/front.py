@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
-from lift.layout import canonical, element_type, is_pointer, is_vector, layout
+from lift.layout import canonical, element_type, is_onchip, is_pointer, is_vector, layout
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.source import SourceFile
@@ -43,7 +43,7 @@ class Front:
         sites: The launches in the file.
         kernel: The kernel, where there is no wrapper.
         runnable: The text for the host compiler: launches and dynamic shared memory in plain C++, same lines.
-        header: The dialect's executable header.
+        platform: The dialect.
         has_device_variables: Whether blocks share file-scope variables.
         warp: Lanes of a warp.
     """
@@ -56,14 +56,9 @@ class Front:
     sites: tuple[Site, ...]
     kernel: Cursor | None
     runnable: str
-    header: str
+    platform: Platform
     has_device_variables: bool
     warp: int
-
-    @property
-    def bang(self) -> bool:
-        """Whether a launch counts tasks."""
-        return self.header == PLATFORMS[Platform.BANG].header
 
 
 def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:
@@ -159,7 +154,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
                 tuple(sites),
                 None,
                 runnable,
-                header,
+                platform,
                 device_variables,
                 lanes,
             )
@@ -219,7 +214,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
         (Site("site0", kernel),),
         kernel,
         runnable,
-        header,
+        platform,
         device_variables,
         lanes,
     )
@@ -263,11 +258,6 @@ def _parameters(function: Cursor, source: SourceFile) -> list[Parameter | None]:
                 Parameter(name, found.dtype, False, False, child.type.spelling) if found and found.dtype and found.size == 1 else None
             )
     return result
-
-
-def is_onchip(cursor: Cursor) -> bool:
-    """Say whether a variable lies in memory of its core alone (``__nram__`` and its like)."""
-    return any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in cursor.get_children())
 
 
 def _marker(line: str) -> int:

@@ -66,13 +66,18 @@ def check_given(front: Front, given: Given) -> None:
 CORES = 4  # of a BANG cluster
 
 
-def tasks(given: Given) -> Given:
-    """Read the grid as a BANG task dimension: a cluster is a block, its cores are threads; tasks that fill no cluster run alone."""
-    assert given.grid is not None
+def launched(platform: Platform, given: Given) -> Given:
+    """Return what is given with the launch as grid and block.
+
+    A serial function is one thread. Of BANG's task dimension, a cluster is a block and its cores are threads; tasks that fill no
+    cluster run alone.
+    """
+    if not PLATFORMS[platform].axes:
+        return replace(given, grid=(1, 1, 1), block=(1, 1, 1))
+    if platform is not Platform.BANG or given.grid is None or given.block is not None:
+        return given
     x, y, z = given.grid
-    if x % CORES:
-        return replace(given, block=(1, 1, 1))
-    return replace(given, grid=(x // CORES, y, z), block=(CORES, 1, 1))
+    return replace(given, grid=(x // CORES, y, z), block=(CORES, 1, 1)) if x % CORES == 0 else replace(given, block=(1, 1, 1))
 
 
 def missing_buffers(front: Front, given: Given) -> list[str]:

@@ -110,3 +110,8 @@ def stride(ctype: Type, dtype: str) -> int | None:
         return None
     size = sum(DTYPE_BYTES[leaf] for leaf in inner.leaves)
     return size // DTYPE_BYTES[dtype] if size % DTYPE_BYTES[dtype] == 0 else None
+
+
+def is_onchip(cursor: Cursor) -> bool:
+    """Say whether a variable lies in memory of its core alone (``__nram__`` and its like)."""
+    return any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in cursor.get_children())

@@ -30,11 +30,13 @@ class Lifted:
         func: A function over the problem's tensors, in order.
         grade: ``A`` all blocks complete or reduction; ``B`` opaque blocks under parallel loops; ``C`` imperative.
         reason: Why the grade is not A; empty for A.
+        assumed: What the text does not say and lifting took for granted.
     """
 
     func: PrimFunc
     grade: Grade
     reason: str = ""
+    assumed: tuple[str, ...] = ()
 
 
 def programs(front: Front, problem: Problem) -> list[Program]:
@@ -60,10 +62,11 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
     sys.setrecursionlimit(max(limit, 20_000))
     try:
         converted = programs(front, problem)
+        assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed))
         reason = "asked for"
         if at_most == "A":
             try:
-                return Lifted(_normal(converted, problem), "A")
+                return Lifted(_normal(converted, problem), "A", "", assumed)
             except NotNormal as why:
                 reason = str(why)
             except RecursionError:
@@ -72,7 +75,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
             func, grade = imperative(converted, problem)
         except NotNormal as why:
             raise LiftError("XP120", f"{reason}; and no imperative form: {why}") from None
-        return Lifted(func, grade, reason)
+        return Lifted(func, grade, reason, assumed)
     finally:
         sys.setrecursionlimit(limit)
 

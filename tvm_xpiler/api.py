@@ -14,7 +14,7 @@ from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.pipeline import Options, Session, Translation
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array
-from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify_all
+from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
 __all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "translate"]
@@ -81,14 +81,15 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
 
     def execute(data: InputSet, outputs: dict[str, Array]) -> Written:
         both = {**data.arrays, **outputs}
-        named = {theirs: both[ours] for theirs, ours in renamed.items()}
-        refuse_unsound(second.oracle, mine, InputSet(data.kind, named), named)
+        named = {t.name: both[renamed[t.name]] for t in mine.tensors}
+        fill = {t.name: named[t.name] for t in mine.tensors if t.role == "out"}
+        refuse_unsound(second.oracle, mine, InputSet(data.kind, {t.name: named[t.name] for t in mine.inputs}), fill)
         ran = written(second.oracle.run("native", mine, named, named, budget=NATIVE_SECONDS), mine, named)
         where = None if ran.where is None else {renamed[name]: array for name, array in ran.where.items()}
         return Written({renamed[name]: array for name, array in ran.outputs.items()}, where)
 
     artifact = second.source.name
-    verdicts = verify_all(
+    verdicts = verify(
         first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets, determined=examination.determined
     )
     return verdicts[artifact]

@@ -28,7 +28,7 @@ def report(t: Translation) -> dict[str, Any]:
         "parameters": [{"kind": "tensor" if isinstance(p, TensorSpec) else "scalar", **asdict(p)} for p in t.problem.params],
         "launches": [asdict(launch) for launch in t.problem.launches],
         "inferred": list(t.problem.inferred),
-        "lift": {"grade": t.lifted.grade, "reason": t.lifted.reason},
+        "lift": {"grade": t.lifted.grade, "reason": t.lifted.reason, "assumed": list(t.lifted.assumed)},
         "examination": {
             "findings": [asdict(f) for f in t.examination.findings],
             "benign": list(t.examination.benign),

@@ -50,6 +50,7 @@ def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
         click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
         click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
+        click.option("--warp", type=click.Choice(["32", "64"]), help="Lanes of a warp.  [default: 32; HIP 64]"),
         click.option("--timeout", default=60.0, show_default=True, help="Seconds for one run of a kernel."),
     ):
         command = option(command)
@@ -91,6 +92,7 @@ def _options(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+        warp=int(o["warp"]) if o["warp"] else None,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include"}
+_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ def read_manifest(path: Path) -> list[Entry]:
         if unknown or not isinstance(kernel.get("file"), str):
             what = f"unknown key '{sorted(unknown)[0]}'" if unknown else "no 'file'"
             raise ConfigError("XP112", f"{path}: kernel {position}: {what}", hint=f"known keys: {', '.join(sorted(_KEYS))}")
+        if kernel.get("warp") not in (None, 32, 64):
+            raise ConfigError("XP112", f"{path}: kernel {position}: a warp has 32 or 64 lanes")
         scalars = kernel.get("scalars", {})
         if not isinstance(scalars, dict) or not all(isinstance(v, (int, float)) for v in scalars.values()):
             raise ConfigError("XP112", f"{path}: kernel {position}: scalars are numbers by name")
@@ -89,6 +91,7 @@ def read_manifest(path: Path) -> list[Entry]:
                     sets=kernel.get("sets"),
                     timeout=float(kernel.get("timeout", 60.0)),
                     include=tuple(kernel.get("include", ())),
+                    warp=kernel.get("warp"),
                 ),
             )
         )

@@ -21,7 +21,7 @@ from tvm_xpiler.emit.llvm import emit_llvm
 from tvm_xpiler.emit.simt import emit_simt
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
-from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify_all
+from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
 TARGETS = ("llvm", "cuda", "hip")
@@ -130,11 +130,7 @@ class Session:
 
     def problem(self) -> Problem:
         """Return the launch, from a dry run or from the options."""
-        given = self.options.given
-        if not PLATFORMS[self.platform].axes:
-            given = replace(given, grid=(1, 1, 1), block=(1, 1, 1))
-        if self.platform is Platform.BANG and given.grid is not None and given.block is None:
-            given = launches.tasks(given)
+        given = launches.launched(self.platform, self.options.given)
         launches.check_given(self.front, given)
         parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
         if not self.front.wrapper:
@@ -167,15 +163,16 @@ class Session:
 def oracle_of(front: Front, options: Options) -> Oracle:
     """Return the oracle of a parsed file."""
     setup = None
-    given = launches.tasks(options.given) if front.bang and options.grid and not options.block else options.given
-    if not front.wrapper and given.grid and given.block:
-        setup = f"dim3({', '.join(map(str, given.grid))}), dim3({', '.join(map(str, given.block))}), {options.shared_bytes}"
-    elif not front.wrapper:
-        setup = "dim3(1), dim3(1), 0"
+    if not front.wrapper:
+        given = launches.launched(front.platform, options.given)
+        grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
+        setup = f"dim3({grid}), dim3({block}), {options.shared_bytes}"
+    header = PLATFORMS[front.platform].header
+    assert header is not None
     return Oracle(
         front.source,
         front.runnable,
-        front.header,
+        header,
         front.entry,
         [None if p.pointer else p.type_text for p in front.parameters],
         setup,
@@ -223,7 +220,7 @@ def translate(
         except XpilerError:
             second = {}
         if second and all(t.ok for t in second.values()):
-            lifted, result = Lifted(plain.func, plain.grade, "the normal form was not verified"), second
+            lifted, result = replace(plain, reason="the normal form was not verified"), second
     return Translation(source, problem, examination, lifted, result, session.seconds)
 
 
@@ -253,7 +250,7 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         for artifact, run in runs.items():
             artifacts[artifact] = run
             owner[artifact] = name
-    verdicts = verify_all(
+    verdicts = verify(
         session.oracle,
         problem,
         artifacts,

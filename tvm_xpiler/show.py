@@ -28,7 +28,7 @@ def verdict_line(verdict: Verdict) -> str:
     worst = max((m.worst for m in verdict.matches), default=0.0)
     beyond = sum(m.beyond for m in verdict.matches)
     extra = f"; {beyond} elements overflow on the way and were compared with the original's own value" if beyond else ""
-    extra += "".join(f"; {left_out}" for left_out in verdict.sampled if left_out.startswith("outputs"))
+    extra += "".join(f"; {left_out}" for left_out in verdict.sampled if not left_out.startswith("error bounds"))
     return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound{extra}"
 
 
@@ -38,7 +38,7 @@ def summary(t: Translation) -> list[str]:
     for name, target in t.targets.items():
         lines += [f"{name}: {verdict_line(v)}" for v in target.verdicts]
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]
-    lines += [f"note: {text}" for text in t.examination.benign]
+    lines += [f"note: {text}" for text in (*t.lifted.assumed, *t.examination.benign)]
     return lines
 
 

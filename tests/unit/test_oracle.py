@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,26 @@ extern "C" void both(const float* x, float* y, int n) {
     found = examine(oracle_of(front, options), session.problem(), 1, budget=0.01)
     assert found.blocks_run < found.blocks_total
     assert found.findings == ()
+
+
+def test_a_translation_that_updates_its_argument_is_judged_on_data(tmp_path: Path) -> None:
+    text = """
+__global__ void k(float* y, const float* x, int n) { int i = blockIdx.x * 32 + threadIdx.x; if (i < n) y[i] += 2 * x[i]; }
+extern "C" void axpy(float* y, const float* x, int n) {
+  float *p, *q; cudaMalloc(&p, n * 4); cudaMalloc(&q, n * 4);
+  cudaMemcpy(p, y, n * 4, cudaMemcpyHostToDevice); cudaMemcpy(q, x, n * 4, cudaMemcpyHostToDevice);
+  k<<<(n + 31) / 32, 32>>>(p, q, n);
+  cudaMemcpy(y, p, n * 4, cudaMemcpyDeviceToHost);
+}
+"""
+    names = ["k.cu", "right.cu", "wrong.cu"]
+    for name, change in zip(names, ("2 * x", "x[i] + x", "3 * x"), strict=True):
+        (tmp_path / name).write_text(text.replace("2 * x", change))
+    original, right, wrong = (tmp_path / name for name in names)
+    options = Options(scalars={"n": 70})
+    found = judge(original, right, options)
+    assert found.ok
+    assert all(match.written for match in found.matches)
+    mismatch = judge(original, wrong, options).mismatch
+    assert mismatch is not None
+    assert np.isfinite(mismatch.want)

@@ -36,8 +36,8 @@ def length(tensor: TensorSpec, problem: Problem) -> int:
 
 
 def poisoned(problem: Problem) -> dict[str, Array]:
-    """Return, by name, what outputs hold before a run: a pattern that no kernel computes by chance."""
-    return {tensor.name: _poison(tensor, length(tensor, problem)) for tensor in problem.outputs}
+    """Return, by name, what ``out`` tensors hold before a run: a pattern that no kernel computes by chance."""
+    return {tensor.name: _poison(tensor, length(tensor, problem)) for tensor in problem.outputs if tensor.role == "out"}
 
 
 def _poison(tensor: TensorSpec, size: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -113,19 +113,19 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
 
 def _determined(oracle: Oracle, problem: Problem, data: InputSet, budget: float) -> dict[str, Array] | None:
     """Mark the elements that come out the same whatever unwritten memory holds; None where two runs cannot tell."""
-    fill = poisoned(problem)
-    first, second = (oracle.run("native", problem, data.arrays, fill, budget=budget * 10, filling=word) for word in _FILLINGS)
+    before = {**data.arrays, **poisoned(problem)}
+    first, second = (oracle.run("native", problem, before, before, budget=budget * 10, filling=word) for word in _FILLINGS)
     if first.sampled or second.sampled or first.where is not None:
         return None
-    bits = {name: f"u{array.dtype.itemsize}" for name, array in fill.items()}
-    kept = {t.name: first.outputs[t.name].view(bits[t.name]) == second.outputs[t.name].view(bits[t.name]) for t in problem.outputs}
-    touched = {
-        t.name: first.outputs[t.name].view(bits[t.name]) != np.resize(fill[t.name], t.size).view(bits[t.name]) for t in problem.outputs
-    }
+    kept = {t.name: _bits(first.outputs[t.name]) == _bits(second.outputs[t.name]) for t in problem.outputs}
     if all(marks.all() for marks in kept.values()):
         return None
     # Only what is written and determined counts where something is not.
-    return {name: marks & touched[name] for name, marks in kept.items()}
+    return {name: marks & (_bits(first.outputs[name]) != _bits(np.resize(before[name], len(marks)))) for name, marks in kept.items()}
+
+
+def _bits(array: Array) -> Array:
+    return array.view(f"u{array.dtype.itemsize}")
 
 
 def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[str, Array], prefix: str = "", budget: float = 1.0) -> None:
@@ -145,43 +145,18 @@ def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[
 
 def _order_free(oracle: Oracle, problem: Problem, seed: int, int_range: int) -> bool:
     """Say whether all thread orders give the same bits."""
-    data, fill = make(problem, "random", seed, int_range), poisoned(problem)
-    runs = [written(oracle.run("native", problem, data.arrays, fill, order=n, budget=NATIVE_SECONDS / 4), problem, fill) for n in range(4)]
-    for name in fill:
+    before = {**make(problem, "random", seed, int_range).arrays, **poisoned(problem)}
+    runs = [written(oracle.run("native", problem, before, before, order=n, budget=NATIVE_SECONDS / 4), problem, before) for n in range(4)]
+    for tensor in problem.outputs:
         for other in runs[1:]:
-            positions = common(runs[0], other, name)
-            pair = [run.outputs[name] if positions is None else run.rows(name, positions) for run in (runs[0], other)]
+            positions = common(runs[0], other, tensor.name)
+            pair = [run.outputs[tensor.name] if positions is None else run.rows(tensor.name, positions) for run in (runs[0], other)]
             if pair[0].tobytes() != pair[1].tobytes():
                 return False
     return True
 
 
 def verify(
-    oracle: Oracle,
-    problem: Problem,
-    execute: Execute,
-    artifact: str,
-    int_range: int,
-    seed: int = 1,
-    sets: int | None = None,
-    budget: float = 1.0,
-) -> Verdict:
-    """Run original and translation on the same inputs and compare.
-
-    Args:
-        oracle: The original.
-        problem: Its parameters.
-        execute: Runs the translation: input set and poisoned outputs in, outputs by name out.
-        artifact: What ``execute`` runs, in words.
-        int_range: See :func:`examine`.
-        seed: For the inputs.
-        sets: Number of input sets; by default as many as the kernel's size allows in a few seconds.
-        budget: Seconds for each run that computes error bounds.
-    """
-    return verify_all(oracle, problem, {artifact: execute}, int_range, seed, sets, budget)[artifact]
-
-
-def verify_all(
     oracle: Oracle,
     problem: Problem,
     artifacts: dict[str, Execute],
@@ -191,9 +166,20 @@ def verify_all(
     budget: float = 1.0,
     determined: dict[str, Array] | None = None,
 ) -> dict[str, Verdict]:
-    """Judge several translations of one source against the same runs of it; see :func:`verify`.
+    """Run original and translations on the same inputs and compare.
 
-    ``determined`` is that of the :class:`Examination`: other elements are not compared.
+    Args:
+        oracle: The original.
+        problem: Its parameters.
+        artifacts: What runs each translation, by what it is in words: input set and poisoned ``out`` tensors in, outputs by name out.
+        int_range: See :func:`examine`.
+        seed: For the inputs.
+        sets: Number of input sets; by default as many as the kernel's size allows in a few seconds.
+        budget: Seconds for each run that computes error bounds.
+        determined: That of the :class:`Examination`; other elements are not compared.
+
+    Returns:
+        A verdict per artifact.
     """
     elements = sum(t.size for t in problem.tensors)
     tracked_form = oracle.available("tracked")
@@ -281,9 +267,3 @@ def _never(base: Array) -> Array:
     bits = flipped.view(f"u{base.dtype.itemsize}")
     bits ^= bits.dtype.type(~bits.dtype.type(0))
     return flipped
-
-
-def merge(verdicts: Sequence[Verdict]) -> Grade:
-    """Return the grade of several artifacts together: the weakest."""
-    order: list[Grade] = ["failed", "tested", "bounded", "proved"]
-    return min((v.grade for v in verdicts), key=order.index, default="failed")
