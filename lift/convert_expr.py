@@ -102,7 +102,9 @@ class ExprConverter(PlaceConverter):
             and found.dtype
             and found.dtype != held.dtype
             and held.scope in {"shared", "local"}
-            and not (held.dtype in {"int8", "uint8"} and found.dtype in E.INT_DTYPES)
+            and not (
+                held.dtype in E.INT_DTYPES and found.dtype in E.INT_DTYPES and DTYPE_BYTES[held.dtype] in (1, DTYPE_BYTES[found.dtype])
+            )
         ):  # parts of it hold other types: each type gets a buffer of its own, which is right where no byte is seen as both
             name, unit = f"{held.name}_{found.dtype}", DTYPE_BYTES[found.dtype]
             if name not in self.buffers:

@@ -13,6 +13,7 @@ from lift import expr as E
 from lift import ir
 from lift.expr import Expr
 from lift.fold import butterfly, combine, fold
+from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
 from lift.recurrence import Loop
 
@@ -74,8 +75,9 @@ def _uses_butterfly(body: tuple[ir.Stmt, ...]) -> bool:
 class Evaluator:
     """Runs the launches of one problem, one after the other, on symbolic memory."""
 
-    def __init__(self, contents: dict[str, Array]) -> None:
+    def __init__(self, contents: dict[str, Array], origins: Origins) -> None:
         self.globals = contents
+        self.origins = origins
         self.loops = itertools.count(1)
 
     def run(self, program: ir.Program) -> None:
@@ -199,8 +201,11 @@ class Evaluator:
                 case ir.Assign():
                     value = self.value(s.value)
                     self.state.scalars[s.name] = butterfly(value) or value
+                    self.origins.assigned(s.name, self.state.scalars[s.name], s.at)
                 case ir.Write():
                     self.write(s.buffer, self.value(s.index), self.value(s.value))
+                    if self.buffers[s.buffer].scope == "global":
+                        self.origins.written(s.buffer, s.at)
                 case ir.Atomic():
                     self.atomic(s)
                 case ir.For():
@@ -263,6 +268,8 @@ class Evaluator:
                 count *= E.info(original).hi
         if count > 1 and s.kind == "add":
             terms = E.scale(terms, count) if terms.is_int else E.binary("mul", terms, E.const(count, terms.dtype))
+        self.origins.assigned("", terms, s.at)
+        self.origins.written(s.buffer, s.at)
         before = read(array, piece.index, outer)
         self.state.arrays[s.buffer] = push(array, Piece(kept, outer, piece.index, combine(s.kind, before, terms)))
 
@@ -374,6 +381,8 @@ class Evaluator:
             frozenset(n for n in buffers if self.buffers[n].scope != "global"),
         )  # fmt: skip
         final, arrays = loop.close()
+        for name, value in final.items():
+            self.origins.assigned(name, value, s.at)
         self.state = State({**entry.scalars, **final}, {**entry.arrays, **arrays})
 
     def while_loop(self, s: ir.While) -> None:

@@ -109,9 +109,11 @@ def fold(e: Expr) -> Expr:
 
 
 def _fold(x: Expr) -> Expr:
-    if not x.args or x.is_int or x.op in {"load", "const"}:
+    if not x.args or x.op in {"load", "const"} or (x.is_int and not E.reads_data(x)):
         return x
-    if x.op in FOLDED:
+    if x.op == "lin":
+        return _fold_integers(x)
+    if x.op in FOLDED and not x.is_int:
         step = butterfly(x)
         if step is not None:
             return fold(step)
@@ -137,8 +139,31 @@ def _fold(x: Expr) -> Expr:
     return E.rebuild(x, tuple(map(fold, x.args)))
 
 
+def _fold_integers(x: Expr) -> Expr:
+    """Roll up the terms of an integer sum that have one coefficient and differ in arithmetic progressions."""
+    terms, constant = E.linear(x)
+    groups: dict[int, list[Expr]] = {}
+    for term, coefficient in terms.items():
+        groups.setdefault(coefficient, []).append(fold(term))
+    total: Expr = E.const(constant)
+    for coefficient, group in groups.items():
+        data = [term for term in group if term.free and E.reads_data(term)]
+        rolled = _ordered_roll(data) if len(data) >= _MIN_TERMS else None
+        if rolled is not None:
+            total = E.add(total, E.reduce_("add", [rolled[0]], rolled[1]), coefficient)
+            group = [term for term in group if term not in data]
+        for term in group:
+            total = E.add(total, term, coefficient)
+    return total
+
+
 def _fold_fresh(body: Expr) -> Expr:
     """Fold a body over variables that were made for it; only its shape decides whether there is anything to do."""
-    if any(n.op in FOLDED and not n.is_int and any(a.op == n.op for a in n.args) for n in E.walk(body)):
+    if any(
+        any(a.op == n.op for a in n.args)
+        if n.op in FOLDED and not n.is_int
+        else n.op == "lin" and len(n.args) >= _MIN_TERMS and E.reads_data(n)
+        for n in E.walk(body)
+    ):
         return fold(body)
     return body

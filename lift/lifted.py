@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +13,7 @@ from lift.evaluate import Evaluator
 from lift.front import Front
 from lift.ir import Program
 from lift.normal import normalize
+from lift.origins import Origins
 from lift.pieces import Array, NotNormal
 from lift.raise_tir import Raiser
 from lift.serialize import imperative
@@ -31,12 +33,14 @@ class Lifted:
         grade: ``A`` all blocks complete or reduction; ``B`` opaque blocks under parallel loops; ``C`` imperative.
         reason: Why the grade is not A; empty for A.
         assumed: What the text does not say and lifting took for granted.
+        origins: For blocks of grade A, the lines of the source that they came from.
     """
 
     func: PrimFunc
     grade: Grade
     reason: str = ""
     assumed: tuple[str, ...] = ()
+    origins: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def programs(front: Front, problem: Problem) -> list[Program]:
@@ -66,7 +70,10 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
         reason = "asked for"
         if at_most == "A":
             try:
-                return Lifted(_normal(converted, problem), "A", "", assumed)
+                text = front.source.text
+                normal, places = _normal(converted, problem, text)
+                lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
+                return Lifted(normal, "A", "", assumed, tuple(lines.items()))
             except NotNormal as why:
                 reason = str(why)
             except RecursionError:
@@ -80,10 +87,13 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
         sys.setrecursionlimit(limit)
 
 
-def _normal(converted: list[Program], problem: Problem) -> PrimFunc:
+def _normal(converted: list[Program], problem: Problem, text: str) -> tuple[PrimFunc, dict[str, tuple[int, ...]]]:
+    """Return the normal form and, by block, the offsets of the statements that it came from."""
     contents = {t.name: Array(t.name, t.dtype, "undef" if t.role == "out" else "input") for t in problem.tensors + problem.scratch}
-    evaluator = Evaluator(contents)
+    origins = Origins(frozenset(re.findall(r"[A-Za-z_]\w*", text)))
+    evaluator = Evaluator(contents, origins)
     for program in converted:
         evaluator.run(program)
-    form = normalize([contents[t.name] for t in problem.outputs], {t.name: t.size for t in problem.tensors})
-    return Raiser(form, problem.tensors).function()
+    form = normalize([contents[t.name] for t in problem.outputs], {t.name: t.size for t in problem.tensors}, origins)
+    raiser = Raiser(form, problem.tensors)
+    return raiser.function(), raiser.origins

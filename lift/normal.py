@@ -10,6 +10,7 @@ from math import prod
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import fold, roll
+from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, known, solve, tidy
 
 _EXPENSIVE = frozenset(
@@ -47,7 +48,8 @@ _MAX_PARTS = 8
 class Stage:
     """``for spatial, reduce: if guard: target[index] = value`` or, with ``kind``, ``target[index] kind= value``.
 
-    ``index`` is flat in ``target``; the spatial variables stand in the order of falling strides.
+    ``index`` is flat in ``target``; the spatial variables stand in the order of falling strides. ``at`` are offsets of the statements
+    in the user's text that it came from.
     """
 
     target: str
@@ -58,6 +60,7 @@ class Stage:
     guard: Expr
     index: Expr
     value: Expr
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,9 @@ def tidy_reductions(e: Expr) -> Expr:
 class Builder:
     """Collects the stages of all outputs, sharing equal intermediate results."""
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
+    def __init__(self, sizes: Mapping[str, int], origins: Origins) -> None:
         self.sizes = dict(sizes)
+        self.origins = origins
         self.stages: list[Stage] = []
         self.guard: Expr = E.TRUE  # of the output stage that is being built
         self.temporaries: dict[Expr, tuple[str, str, tuple[int, ...]]] = {}
@@ -106,14 +110,16 @@ class Builder:
         order = sorted(piece.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
         if any(v not in coefs for v in order):
             raise NotNormal(f"several threads write one element of '{name}'")
-        value = piece.value
+        value, at = piece.value, tuple(self.origins.writes.get(name, ()))
         if value.op == "reduce" and value.free == frozenset(order) and E.int_value(piece.guard) == 1:
+            origin = self.origins.of(value)[0]
             over, body = E.open_reduce(value)
             body = self.simplify(body, [*order, *over])
-            self.stages.append(Stage(name, dtype, tuple(order), over, E.reduce_kind(value), E.TRUE, piece.index, body))
+            at = at if origin is None else (origin, *at)
+            self.stages.append(Stage(name, dtype, tuple(order), over, E.reduce_kind(value), E.TRUE, piece.index, body, at))
             return
         self.guard = piece.guard
-        self.stages.append(Stage(name, dtype, tuple(order), (), None, piece.guard, piece.index, self.simplify(value, order)))
+        self.stages.append(Stage(name, dtype, tuple(order), (), None, piece.guard, piece.index, self.simplify(value, order), at))
         self.guard = E.TRUE
 
     def simplify(self, value: Expr, around: Sequence[Expr]) -> Expr:
@@ -181,16 +187,18 @@ class Builder:
             value = E.substitute(key, fresh)
             kind: str | None = None
             over: tuple[Expr, ...] = ()
+            at, variable = self.origins.of(value)
             if value.op == "reduce":
                 kind = E.reduce_kind(value)
                 over, value = E.open_reduce(value)
                 value = self.simplify(value, [*spatial, *over])
             else:
                 value = E.rebuild(value, tuple(self.simplify(a, spatial) for a in value.args))
-            name = self.name({"add": "sum", "max": "maximum", "min": "minimum", "mul": "product"}.get(kind or "", "scale"))
+            name = self.name(variable or {"add": "sum", "max": "maximum", "min": "minimum", "mul": "product"}.get(kind or "", "scale"))
             known_temporary = self.temporaries[key] = (name, x.dtype, extents)
             self.sizes[name] = prod(extents, start=1)
-            self.stages.append(Stage(name, x.dtype, tuple(spatial), over, kind, E.TRUE, flat(spatial, extents), value))
+            place = flat(spatial, extents)
+            self.stages.append(Stage(name, x.dtype, tuple(spatial), over, kind, E.TRUE, place, value, () if at is None else (at,)))
         return E.load(known_temporary[0], flat(axes, extents), x.dtype)
 
     def name(self, base: str) -> str:
@@ -280,13 +288,18 @@ def tree_sizes(e: Expr) -> dict[Expr, int]:
     return size
 
 
-def normalize(outputs: Sequence[Array], sizes: Mapping[str, int]) -> NormalForm:
+def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origins) -> NormalForm:
     """Return the normal form of the final content of the output buffers.
+
+    Args:
+        outputs: The buffers after the last launch.
+        sizes: Elements by tensor.
+        origins: Where their values came from.
 
     Raises:
         NotNormal: An output has no closed form, or its pieces overlap.
     """
-    builder = Builder(sizes)
+    builder = Builder(sizes, origins)
     for array in outputs:
         pieces = final_pieces(array)
         if not pieces:

@@ -238,6 +238,7 @@ class Raiser:
         self.params = [self.buffers[t.name] for t in tensors]
         self.locals = [self.buffers[name] for name, _, _ in form.temporaries]
         self.names: set[str] = set()
+        self.origins: dict[str, tuple[int, ...]] = {}  # by block
 
     def element(self, name: str, index: Expr, facts: Expr, writer: ValueWriter) -> tuple[Any, list[Any]]:
         shape = self.shapes[name]
@@ -251,6 +252,7 @@ class Raiser:
     def block(self, stage: Stage) -> Any:
         """Return the loop nest of one stage."""
         name = self.unique(stage.target)
+        self.origins[name] = stage.at
         loops: dict[Expr, Any] = {}
         iters: dict[Expr, Any] = {}
         domain = []
@@ -392,6 +394,7 @@ def detach_inputs(form: NormalForm, tensors: Sequence[TensorSpec]) -> NormalForm
             E.transform(s.guard, swap),
             E.transform(s.index, swap),
             E.transform(s.value, swap),
+            s.at,
         )
         for s in form.stages
     )

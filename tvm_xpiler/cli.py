@@ -190,11 +190,12 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
 @click.argument("kernel", type=click.Path(path_type=Path))
 @_launch_options
 def lift(kernel: Path, **o: Any) -> None:
-    """Print KERNEL as TensorIR."""
-    from tvm_xpiler import api
+    """Print KERNEL as TensorIR, each block under the source lines that it came from."""
+    from tvm_xpiler import api, show
 
-    lifted = api.lift(read_source(kernel), _options(o))
-    click.echo(lifted.func.script())
+    source = read_source(kernel)
+    lifted = api.lift(source, _options(o))
+    click.echo(show.with_source(lifted, source))
     _err.print(f"grade {lifted.grade}" + (f": {lifted.reason}" if lifted.reason else ""), markup=False)
 
 

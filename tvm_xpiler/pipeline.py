@@ -25,6 +25,7 @@ from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verd
 from tvm_xpiler.verify.written import Written, written
 
 TARGETS = ("llvm", "cuda", "hip")
+_LARGE = 1 << 22  # elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,23 @@ class Session:
         except RunError as error:
             if error.code in {"XP301", "XP302"}:
                 raise
+            self._refuse_overrun()
             missing = launches.missing_buffers(self.front, self.options.given)
             hint = "give them: " + " ".join(f"--buffer {name}=SIZE:in|out|inout" for name in missing)
             raise LiftError("XP110", f"no sizes could be found by running '{self.front.entry}': {error.message}", hint=hint) from None
+
+    def _refuse_overrun(self) -> None:
+        """Raise the diagnostic of a kernel that leaves memory of its own, whatever the sizes of its arguments."""
+        front, given = self.front, launches.launched(self.platform, self.options.given)
+        large = {p.name: (_LARGE, "inout") for p in front.parameters if p.pointer}
+        problem = launches.from_options(front, replace(given, buffers=large), self.platform)
+        try:
+            found = examine(self.oracle, problem, self.options.seed).findings
+        except XpilerError:
+            return
+        overrun = next((f for f in found if f.code == "XP202" and f.argument is None), None)
+        if overrun is not None:
+            refuse_wrong_source(self.source, Examination((overrun,), (), 0, "", 0, 0))
 
 
 def oracle_of(front: Front, options: Options) -> Oracle:
@@ -212,6 +227,10 @@ def translate(
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
     refuse_wrong_source(source, examination)
     result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, targets, examination))
+    if not all(t.ok for t in result.values()) and examination.blocks_run < examination.blocks_total:
+        # The source may race, or leave its buffers, in blocks that were not looked at.
+        longer = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
+        refuse_wrong_source(source, longer)
     if not all(t.ok for t in result.values()) and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         try:

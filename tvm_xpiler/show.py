@@ -10,7 +10,10 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 
+from tvm_xpiler.core.source import SourceFile
+
 if TYPE_CHECKING:
+    from lift.lifted import Lifted
     from tvm_xpiler.pipeline import Translation
     from tvm_xpiler.verify.verdict import Verdict
 
@@ -32,6 +35,19 @@ def verdict_line(verdict: Verdict) -> str:
     return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound{extra}"
 
 
+def with_source(lifted: Lifted, source: SourceFile) -> str:
+    """Return the text of a lifted function with the source lines of each block above it, as comments."""
+    origins = {f'T.sblock("{block}")': lines for block, lines in lifted.origins}
+    result: list[str] = []
+    for line in lifted.func.script().splitlines():
+        block = next((name for name in origins if name in line), None)
+        if block is not None:
+            margin = line[: len(line) - len(line.lstrip())]
+            result += [f"{margin}# {source.name}:{n}: {source.line_text(n).strip()}" for n in origins[block]]
+        result.append(line)
+    return "\n".join(result)
+
+
 def summary(t: Translation) -> list[str]:
     """Return the facts of a translation, a line each."""
     lines = [f"lifted: grade {t.lifted.grade}" + (f" ({t.lifted.reason})" if t.lifted.reason else "")]
@@ -45,7 +61,7 @@ def summary(t: Translation) -> list[str]:
 def panel(t: Translation) -> Panel:
     """Return a console view: facts, TensorIR, code."""
     parts: list[object] = [Text(line, style="red" if ": failed" in line else "") for line in summary(t)]
-    parts.append(Syntax(t.lifted.func.script(), "python"))
+    parts.append(Syntax(with_source(t.lifted, t.source), "python"))
     for name, target in t.targets.items():
         parts.append(Syntax(target.emitted.text, _LEXER[name]))
     return Panel(Group(*parts), title=f"{t.source.name} · {'verified' if t.ok else 'not verified'}")  # type: ignore[arg-type]
@@ -53,7 +69,7 @@ def panel(t: Translation) -> Panel:
 
 def html(t: Translation) -> str:
     """Return source, lifted TIR and emitted code side by side, with a verdict badge."""
-    columns = [("source", t.source.text), ("TensorIR", t.lifted.func.script())] + [
+    columns = [("source", t.source.text), ("TensorIR", with_source(t.lifted, t.source))] + [
         (name, target.emitted.text) for name, target in t.targets.items()
     ]
     cells = "".join(

@@ -55,13 +55,17 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A defect of the source that a run proved: its code, what happened, where, and to which block and thread."""
+    """A defect of the source that a run proved: its code, what happened, where, and to which block and thread.
+
+    ``argument`` is the position of the parameter whose memory it concerns, None for any other memory.
+    """
 
     code: str
     message: str
     line: int
     block: tuple[int, int, int]
     thread: tuple[int, int, int]
+    argument: int | None = None
 
     def span(self, source: SourceFile) -> Span | None:
         """Return the place in the user's text."""
@@ -428,6 +432,7 @@ class Oracle:
                     next((places[pc] for pc in words[2].split(",") if pc in places), 0),
                     block,
                     thread,
+                    tensor if 0 <= tensor < len(names) else None,
                 )
             )
         return Run(outputs, where, tuple(findings), ran, total, seconds, launches, atomics, ambiguous, sandbox, "divergent" in lines)

@@ -106,7 +106,7 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
             benign = [f"line {f.line}: {f.message}, always with one value" for f in findings if f.code == "XP201"]
             findings = [f for f in findings if f.code != "XP201"]
     determined = None
-    if any(f.code == "XP203" for f in findings) and not run.sampled:
+    if any(f.code == "XP203" for f in findings) and not any(f.code in _FATAL for f in findings) and not run.sampled:
         determined = _determined(oracle, problem, make(problem, "random", seed, chosen), budget)
     return Examination(tuple(findings), tuple(benign), chosen, run.sandbox, run.blocks_run, run.blocks_total, determined)
 
