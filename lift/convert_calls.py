@@ -198,6 +198,9 @@ class CallConverter(ExprConverter):
                 "XP101",
                 "define it in the file, or add it to the dialect's header in tvm_xpiler/core/semantics",
             )
+        for child in definition.get_children():
+            if child.kind == CK.ANNOTATE_ATTR and child.spelling.startswith("note "):
+                self.assumed[f"'{name}' {child.spelling[5:]}"] = None
         result = self.inlined(definition, arguments, receiver, cursor)
         return result if result is not None else E.const(0)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lift.front import Front
+from tvm_xpiler.core.chips import CORES
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import DTYPE_BYTES, Launch, Param, Problem, Role, ScalarSpec, TensorSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
@@ -61,9 +62,6 @@ def check_given(front: Front, given: Given) -> None:
                 f"{front.source.name} has no host wrapper that launches '{front.entry}'",
                 hint="give --grid x,y,z --block x,y,z (BANG: the task dimension as --grid)",
             )
-
-
-CORES = 4  # of a BANG cluster
 
 
 def launched(platform: Platform, given: Given) -> Given:

@@ -112,6 +112,16 @@ def stride(ctype: Type, dtype: str) -> int | None:
     return size // DTYPE_BYTES[dtype] if size % DTYPE_BYTES[dtype] == 0 else None
 
 
+def onchip_memory(cursor: Cursor) -> str | None:
+    """Return where a variable lies: ``nram``, ``wram`` or ``ldram`` of its core, ``shared`` among the threads of a block, else None."""
+    for child in cursor.get_children():
+        if child.kind == CK.CUDASHARED_ATTR:
+            return "shared"
+        if child.kind == CK.ANNOTATE_ATTR and child.spelling in {"nram", "wram", "ldram"}:
+            return str(child.spelling)
+    return None
+
+
 def is_onchip(cursor: Cursor) -> bool:
     """Say whether a variable lies in memory of its core alone (``__nram__`` and its like)."""
-    return any(c.kind == CK.ANNOTATE_ATTR and c.spelling == "nram" for c in cursor.get_children())
+    return onchip_memory(cursor) in {"nram", "wram", "ldram"}

@@ -22,6 +22,7 @@ from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.tir import PrimFunc
 
 Grade = Literal["A", "B", "C"]
+MAX_NODES = 120_000  # about 10 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
         assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed))
         reason = "asked for"
         if at_most == "A":
+            expr.allow(MAX_NODES)
             try:
                 text = front.source.text
                 normal, places = _normal(converted, problem, text)
@@ -78,6 +80,10 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
                 reason = str(why)
             except RecursionError:
                 reason = "its expressions nest too deeply"
+            except expr.TooLarge:
+                reason = f"its normal form takes over {MAX_NODES} expressions on the way"
+            finally:
+                expr.allow(None)
         try:
             func, grade = imperative(converted, problem)
         except NotNormal as why:

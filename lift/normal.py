@@ -110,6 +110,8 @@ class Builder:
         order = sorted(piece.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
         if any(v not in coefs for v in order):
             raise NotNormal(f"several threads write one element of '{name}'")
+        if not (piece.value.free | piece.guard.free) <= frozenset(order):
+            raise NotNormal(f"several threads write one element of '{name}', and it depends on which comes last")
         value, at = piece.value, tuple(self.origins.writes.get(name, ()))
         if value.op == "reduce" and value.free == frozenset(order) and E.int_value(piece.guard) == 1:
             origin = self.origins.of(value)[0]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from tvm_xpiler import __version__
+from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import CODES, ConfigError, XpilerError
 from tvm_xpiler.core.source import read_source
 
@@ -50,6 +53,7 @@ def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
         click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
         click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
+        click.option("--chip", type=click.Choice(list(CHIPS)), default=DEFAULT_CHIP, show_default=True, help="The MLU of a BANG source."),
         click.option("--warp", type=click.Choice(["32", "64"]), help="Lanes of a warp.  [default: 32; HIP 64]"),
         click.option("--timeout", default=60.0, show_default=True, help="Seconds for one run of a kernel."),
     ):
@@ -92,7 +96,7 @@ def _options(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None,
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"],
     )  # fmt: skip
 
 
@@ -168,6 +172,9 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
         except XpilerError as error:
             note = f"[{error.code}] {error.message}" + (f" at line {error.span.line}" if error.span else "")
             worst = max(worst, DIAGNOSTIC)
+        except Exception as error:  # a defect of ours must not cost the other kernels
+            note = _internal(error).render()
+            worst = max(worst, DIAGNOSTIC)
         took = time.perf_counter() - begin
         seconds.append(took)
         grades[grade] += 1
@@ -184,6 +191,15 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
     )  # fmt: skip
     (_err if as_json else _out).print(table)
     return worst
+
+
+def _internal(error: Exception) -> XpilerError:
+    """Return the diagnostic of a defect of ours; with XPILER_DEBUG set, the exception itself is raised."""
+    if os.environ.get("XPILER_DEBUG"):
+        raise error
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} ({Path(frame.filename).name}:{frame.lineno})"
+    return XpilerError("XP900", text, hint="please report it with the kernel; XPILER_DEBUG=1 shows where")
 
 
 @app.command()
@@ -301,3 +317,6 @@ def main() -> None:
     except XpilerError as error:
         _err.print(error.render(), markup=False)
         sys.exit(USAGE if error.code in {"XP112", "XP402"} else DIAGNOSTIC)
+    except Exception as error:
+        _err.print(_internal(error).render(), markup=False)
+        sys.exit(DIAGNOSTIC)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.pipeline import Options
 
@@ -15,7 +16,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp"}
+_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp", "chip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def read_manifest(path: Path) -> list[Entry]:
             raise ConfigError("XP112", f"{path}: kernel {position}: {what}", hint=f"known keys: {', '.join(sorted(_KEYS))}")
         if kernel.get("warp") not in (None, 32, 64):
             raise ConfigError("XP112", f"{path}: kernel {position}: a warp has 32 or 64 lanes")
+        if kernel.get("chip", DEFAULT_CHIP) not in CHIPS:
+            raise ConfigError("XP112", f"{path}: kernel {position}: unknown chip {kernel['chip']!r}", hint=f"known: {', '.join(CHIPS)}")
         scalars = kernel.get("scalars", {})
         if not isinstance(scalars, dict) or not all(isinstance(v, (int, float)) for v in scalars.values()):
             raise ConfigError("XP112", f"{path}: kernel {position}: scalars are numbers by name")
@@ -92,6 +95,7 @@ def read_manifest(path: Path) -> list[Entry]:
                     timeout=float(kernel.get("timeout", 60.0)),
                     include=tuple(kernel.get("include", ())),
                     warp=kernel.get("warp"),
+                    chip=kernel.get("chip", DEFAULT_CHIP),
                 ),
             )
         )

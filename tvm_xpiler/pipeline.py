@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lift import launch as launches
+from lift.capacity import check_capacity
 from lift.front import Front, read
 from lift.lifted import Lifted, lift
+from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
@@ -44,6 +46,7 @@ class Options:
     sets: int | None = None
     timeout: float = 60.0
     warp: int | None = None
+    chip: str = DEFAULT_CHIP
 
     @property
     def given(self) -> launches.Given:
@@ -116,6 +119,8 @@ class Session:
         self.seconds: dict[str, float] = {}
         self._on_stage = on_stage
         self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp))
+        if found is Platform.BANG:
+            check_capacity(self.front, CHIPS[options.chip])
         self.oracle = oracle_of(self.front, options)
         self.oracle.start("native")
 
@@ -182,6 +187,10 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         given = launches.launched(front.platform, options.given)
         grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
         setup = f"dim3({grid}), dim3({block}), {options.shared_bytes}"
+    defines = [f"XP_WARP={front.warp}"]
+    chip = CHIPS[options.chip]
+    if front.platform is Platform.BANG and chip.address > 1:
+        defines += [f"XP_ADDRESS={chip.address}", f"XP_COUNT={chip.count}"]
     header = PLATFORMS[front.platform].header
     assert header is not None
     return Oracle(
@@ -193,7 +202,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         setup,
         front.has_device_variables,
         options.timeout,
-        front.warp,
+        defines,
     )
 
 
@@ -229,8 +238,8 @@ def translate(
     result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, targets, examination))
     if not all(t.ok for t in result.values()) and examination.blocks_run < examination.blocks_total:
         # The source may race, or leave its buffers, in blocks that were not looked at.
-        longer = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
-        refuse_wrong_source(source, longer)
+        examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
+        refuse_wrong_source(source, examination)
     if not all(t.ok for t in result.values()) and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         try:
@@ -240,18 +249,22 @@ def translate(
             second = {}
         if second and all(t.ok for t in second.values()):
             lifted, result = replace(plain, reason="the normal form was not verified"), second
+    if not all(t.ok for t in result.values()):
+        refuse_wrong_source(source, examination, "XP203")
     return Translation(source, problem, examination, lifted, result, session.seconds)
 
 
-def refuse_wrong_source(source: SourceFile, examination: Examination) -> None:
-    """Raise the diagnostic of a source that computes no single function."""
-    fatal = examination.fatal
+def refuse_wrong_source(source: SourceFile, examination: Examination, code: str = "") -> None:
+    """Raise the diagnostic of a source that computes no single function, or the first finding with ``code``."""
+    fatal = examination.fatal or next((f for f in examination.findings if f.code == code), None)
     if fatal is not None:
         where = f"block {fatal.block}, thread {fatal.thread}"
         hints = {
             "XP201": "put __syncthreads() between them, or use an atomic",
             "XP202": "guard the access, or give the sizes that the kernel expects",
-            "XP203": "all outputs depend on it: write the memory before it is read",
+            "XP206": "pad the array, or name the chip that the file was written for: --chip",
+            "XP204": "move the barrier out of the condition",
+            "XP203": "outputs depend on it: write the memory before it is read",
         }
         raise LiftError(fatal.code, f"{fatal.message}; {where}", fatal.span(source), hints.get(fatal.code))
 

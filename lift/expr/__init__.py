@@ -28,7 +28,7 @@ from lift.expr.integers import (
     tmod,
 )
 from lift.expr.logic import and_, eq0, implies, le0, not_, or_
-from lift.expr.nodes import FALSE, INT_DTYPES, TRUE, Expr, VarInfo, const, const_value, info, int_value, node, reset, var
+from lift.expr.nodes import FALSE, INT_DTYPES, TRUE, Expr, TooLarge, VarInfo, allow, const, const_value, info, int_value, node, reset, var
 from lift.expr.operations import COMMUTATIVE, binary, cast, load, select, undef
 from lift.expr.rewriting import (
     IDENTITY,
@@ -52,8 +52,10 @@ __all__ = [
     "INT_DTYPES",
     "TRUE",
     "Expr",
+    "TooLarge",
     "VarInfo",
     "add",
+    "allow",
     "and_",
     "binary",
     "bit_and",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,11 @@ Attr = Any  # a constant, a name, coefficients, bound variables
 _table: dict[tuple[object, ...], Expr] = {}
 _memo: dict[tuple[object, ...], Any] = {}
 _fresh = itertools.count()
+_most = [sys.maxsize]
+
+
+class TooLarge(Exception):
+    """More nodes than :func:`allow` lets be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +81,22 @@ def node(op: str, args: tuple[Expr, ...], attr: Attr = None, dtype: str = "int32
     key = (op, tuple(map(id, args)), attr, dtype)
     found = _table.get(key)
     if found is None:
+        if len(_table) >= _most[0]:
+            raise TooLarge
         found = _table[key] = Expr(op, args, attr, dtype, len(_table))
     return found
+
+
+def allow(count: int | None) -> None:
+    """Let ``count`` more nodes be made before :class:`TooLarge` is raised; None: any number."""
+    _most[0] = sys.maxsize if count is None else len(_table) + count
 
 
 def reset() -> None:
     """Forget all nodes: between kernels, so that memory does not grow with a batch."""
     _table.clear()
     _memo.clear()
+    allow(None)
     for kept in (TRUE, FALSE):
         _table[kept.op, (), kept.attr, kept.dtype] = kept
 

@@ -94,12 +94,19 @@ _CODES = (
     Code(
         "XP204",
         "divergent barrier",
-        "A block barrier is not met by all threads of the block: undefined behaviour, a hang on real chips.",
+        "Threads of one block wait at different barriers of the text, because a condition sent them different ways: undefined behaviour, a"
+        " hang on some chips. Threads that have returned are not waited for.",
     ),
     Code(
         "XP205",
         "kernel failed",
         "The kernel crashed, or ran past its limit of time or memory, when it was run on the CPU.",
+    ),
+    Code(
+        "XP206",
+        "misaligned",
+        "An operand of a vector operation lies, or ends, where the chip does not allow it: on the MLU 200 series addresses are multiples"
+        " of 64 bytes and sizes of 128. Pad the array, or name another chip with --chip.",
     ),
     Code(
         "XP301",
@@ -112,6 +119,9 @@ _CODES = (
         "XP402",
         "unknown target",
         "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file) and hip (a .hip file).",
+    ),
+    Code(
+        "XP900", "internal error", "A defect of tvm-xpiler itself. Nothing was written for this kernel. Please report it with the kernel."
     ),
     Code("XP501", "not verified", "The translation's results differ from the original's, or could not be compared."),
 )

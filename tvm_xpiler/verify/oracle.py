@@ -45,6 +45,8 @@ _KINDS = {
     "o": ("XP202", "reads outside of its buffer"),
     "O": ("XP202", "writes outside of its buffer"),
     "u": ("XP203", "reads memory that nothing wrote"),
+    "m": ("XP206", "a vector operand whose address or size breaks the chip's rule"),
+    "d": ("XP204", "a barrier that not all threads of the block reach: thread {other} waits at another one"),
 }
 
 
@@ -155,7 +157,7 @@ class Oracle:
         launch: str | None,
         serial: bool = False,
         timeout: float = 60.0,
-        warp: int = 32,
+        defines: Sequence[str] = (),
     ) -> None:
         """Args:
         source: The user's file, for places in findings.
@@ -166,9 +168,9 @@ class Oracle:
         launch: ``dim3(..), dim3(..), bytes`` where ``entry`` is a kernel.
         serial: Keep all blocks in one process (the source has device variables).
         timeout: Seconds for one run.
-        warp: Lanes of a warp.
+        defines: Macros for the header, ``NAME=VALUE``.
         """
-        self.warp = warp
+        self.defines = tuple(f"-D{define}" for define in defines)
         self.source = source
         self.serial = serial
         self.timeout = timeout
@@ -217,7 +219,7 @@ class Oracle:
         cxx = host_cxx()
         flags = [
             *_BASE,
-            f"-DXP_WARP={self.warp}",
+            *self.defines,
             *_set_locals(cxx, "zero" if mode == "zeroed" else "pattern"),
             *_FLAGS[mode],
             f"-I{SEMANTICS}",
@@ -425,10 +427,11 @@ class Oracle:
             )
             other = int(words[-1])
             with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
+            where_in = "" if code == "XP204" else f" ({what}, byte {words[4]}{with_thread})"
             findings.append(
                 Finding(
                     code,
-                    f"{message} ({what}, byte {words[4]}{with_thread})",
+                    message.format(other=other) + where_in,
                     next((places[pc] for pc in words[2].split(",") if pc in places), 0),
                     block,
                     thread,

@@ -18,7 +18,7 @@ from tvm_xpiler.verify.written import Written, common, computed, unstable, writt
 Grade = Literal["proved", "bounded", "tested", "failed"]
 Execute = Callable[[InputSet, dict[str, Array]], Written]
 NATIVE_SECONDS = 20.0  # of one run of the original; what it has not done by then is left out, and the verdict says so
-_FATAL = ("XP201", "XP202")
+_FATAL = ("XP201", "XP202", "XP204", "XP206")
 _FILLINGS = (0x7FC0DEAD, 0x3F8CCCCD)
 
 

@@ -1,7 +1,7 @@
 // BANG C: what the builtins mean, on the primitives of spmd.h. Public sources: the Cambricon BANG C developer guide, the
 // declarations in llvm-mlu (CNCC 3.x) and the use in mlu-ops; no chip was at hand. Assumed, and not written there: activations are
 // exact (the chip's tables are good to about 1 %); asynchronous copies are done when they are issued; weights in WRAM are read in
-// the order in which they were copied; copies and vector operations have no alignment rule (MLU370 and later).
+// the order in which they were copied. XP_ADDRESS and XP_COUNT are the chip's alignment rules for vector operands, in bytes.
 // A cluster is a block, its cores are the threads of that block.
 #pragma once
 #ifndef XP_WARP
@@ -16,8 +16,8 @@
 #define __mlu_func__ __attribute__((device))
 #define __mlu_device__ __attribute__((device))
 #define __nram__ __attribute__((annotate("nram")))
-#define __wram__ __attribute__((annotate("nram")))
-#define __ldram__ __attribute__((annotate("nram")))
+#define __wram__ __attribute__((annotate("wram")))
+#define __ldram__ __attribute__((annotate("ldram")))
 #define __mlu_shared__ __attribute__((shared))
 #define __mlu_const__ __attribute__((constant))
 #else
@@ -37,6 +37,13 @@ template <class T> inline T& xp_onchip_array(int id) { return *static_cast<T*>(x
 #define __device__ __mlu_func__
 typedef signed char int8;
 typedef short int16;
+
+#if defined XP_CHECKED && defined XP_ADDRESS
+void xp_vector_rule(const void* p, size_t bytes);  // a finding where address or size break the chip's rule
+#define XP_RULE(p, n) xp_vector_rule(p, size_t(n) * xp_unit<T>::bytes);
+#else
+#define XP_RULE(p, n)
+#endif
 
 #define coreId ((int)threadIdx.x)
 #define coreDim ((int)blockDim.x)
@@ -111,89 +118,94 @@ template <class T> XP_FN T xp_truth(bool holds) { return holds ? (T)1 : (T)0; }
 XP_FN xp_f32 xp_power(int fix) { return fix == 0 ? (xp_f32)1.0f : exp2f((xp_f32)fix); }
 
 // ---- elementwise: dst, sources, count -------------------------------------------------------------------------------------------
-template <class T> XP_FN void __bang_add(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] + b[i]; }
-template <class T> XP_FN void __bang_sub(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] - b[i]; }
-template <class T> XP_FN void __bang_mul(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] * b[i]; }
-template <class T> XP_FN void __bang_div(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
-template <class T> XP_FN void __bang_maxequal(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i]); }
-template <class T> XP_FN void __bang_minequal(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i]); }
-template <class T> XP_FN void __bang_lt(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i]); }
-template <class T> XP_FN void __bang_le(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i]); }
-template <class T> XP_FN void __bang_gt(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] < a[i]); }
-template <class T> XP_FN void __bang_ge(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] <= a[i]); }
-template <class T> XP_FN void __bang_eq(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i]); }
-template <class T> XP_FN void __bang_ne(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == b[i])); }
-template <class T> XP_FN void __bang_and(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) && !(b[i] == (T)0)); }
-template <class T> XP_FN void __bang_or(T* d, const T* a, const T* b, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) || !(b[i] == (T)0)); }
+template <class T> XP_FN void __bang_add(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i]; }
+template <class T> XP_FN void __bang_sub(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i]; }
+template <class T> XP_FN void __bang_mul(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i]; }
+template <class T> XP_FN void __bang_div(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
+template <class T> XP_FN void __bang_maxequal(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i]); }
+template <class T> XP_FN void __bang_minequal(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i]); }
+template <class T> XP_FN void __bang_lt(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i]); }
+template <class T> XP_FN void __bang_le(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i]); }
+template <class T> XP_FN void __bang_gt(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] < a[i]); }
+template <class T> XP_FN void __bang_ge(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] <= a[i]); }
+template <class T> XP_FN void __bang_eq(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i]); }
+template <class T> XP_FN void __bang_ne(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == b[i])); }
+template <class T> XP_FN void __bang_and(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) && !(b[i] == (T)0)); }
+template <class T> XP_FN void __bang_or(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) || !(b[i] == (T)0)); }
+template <class T, class S, class = decltype(S() * 1.0f)>
+XP_NOTE("by a scalar has no public declaration; it is read as the division of each element") XP_FN void __bang_div(T* d, const T* a, S v, int n) {
+  T c = (T)v;
+  for (int i = 0; i < n; ++i) d[i] = a[i] / c;
+}
 // A scalar on the right; the `const` and `scalar` spellings mean the same.
-template <class T, class S> XP_FN void __bang_add_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
-template <class T, class S> XP_FN void __bang_add_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
-template <class T, class S> XP_FN void __bang_sub_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
-template <class T, class S> XP_FN void __bang_sub_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
-template <class T, class S> XP_FN void __bang_mul_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
-template <class T, class S> XP_FN void __bang_mul_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
-template <class T, class S> XP_FN void __bang_maxeq_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
-template <class T, class S> XP_FN void __bang_maxeq_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
-template <class T, class S> XP_FN void __bang_mineq_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
-template <class T, class S> XP_FN void __bang_mineq_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
-template <class T, class S> XP_FN void __bang_lt_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
-template <class T, class S> XP_FN void __bang_lt_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
-template <class T, class S> XP_FN void __bang_le_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
-template <class T, class S> XP_FN void __bang_le_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
-template <class T, class S> XP_FN void __bang_gt_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
-template <class T, class S> XP_FN void __bang_gt_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
-template <class T, class S> XP_FN void __bang_ge_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
-template <class T, class S> XP_FN void __bang_ge_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
-template <class T, class S> XP_FN void __bang_eq_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
-template <class T, class S> XP_FN void __bang_eq_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
-template <class T, class S> XP_FN void __bang_ne_const(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
-template <class T, class S> XP_FN void __bang_ne_scalar(T* d, const T* a, S v, int n) { T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
+template <class T, class S> XP_FN void __bang_add_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
+template <class T, class S> XP_FN void __bang_add_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
+template <class T, class S> XP_FN void __bang_sub_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
+template <class T, class S> XP_FN void __bang_sub_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
+template <class T, class S> XP_FN void __bang_mul_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
+template <class T, class S> XP_FN void __bang_mul_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
+template <class T, class S> XP_FN void __bang_maxeq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
+template <class T, class S> XP_FN void __bang_maxeq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
+template <class T, class S> XP_FN void __bang_mineq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
+template <class T, class S> XP_FN void __bang_mineq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
+template <class T, class S> XP_FN void __bang_lt_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
+template <class T, class S> XP_FN void __bang_lt_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
+template <class T, class S> XP_FN void __bang_le_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
+template <class T, class S> XP_FN void __bang_le_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
+template <class T, class S> XP_FN void __bang_gt_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
+template <class T, class S> XP_FN void __bang_gt_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
+template <class T, class S> XP_FN void __bang_ge_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
+template <class T, class S> XP_FN void __bang_ge_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
+template <class T, class S> XP_FN void __bang_eq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
+template <class T, class S> XP_FN void __bang_eq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
+template <class T, class S> XP_FN void __bang_ne_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
+template <class T, class S> XP_FN void __bang_ne_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
 // The shorter source repeats.
-template <class T> XP_FN void __bang_cycle_add(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = a[i] + b[i % m]; }
-template <class T> XP_FN void __bang_cycle_sub(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = a[i] - b[i % m]; }
-template <class T> XP_FN void __bang_cycle_mul(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = a[i] * b[i % m]; }
-template <class T> XP_FN void __bang_cycle_maxequal(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i % m]); }
-template <class T> XP_FN void __bang_cycle_minequal(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i % m]); }
-template <class T> XP_FN void __bang_cycle_eq(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i % m]); }
-template <class T> XP_FN void __bang_cycle_gt(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] < a[i]); }
-template <class T> XP_FN void __bang_cycle_lt(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i % m]); }
-template <class T> XP_FN void __bang_cycle_ge(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] <= a[i]); }
-template <class T> XP_FN void __bang_cycle_le(T* d, const T* a, const T* b, int n, int m) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i % m]); }
+template <class T> XP_FN void __bang_cycle_add(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i % m]; }
+template <class T> XP_FN void __bang_cycle_sub(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i % m]; }
+template <class T> XP_FN void __bang_cycle_mul(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i % m]; }
+template <class T> XP_FN void __bang_cycle_maxequal(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i % m]); }
+template <class T> XP_FN void __bang_cycle_minequal(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i % m]); }
+template <class T> XP_FN void __bang_cycle_eq(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i % m]); }
+template <class T> XP_FN void __bang_cycle_gt(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] < a[i]); }
+template <class T> XP_FN void __bang_cycle_lt(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i % m]); }
+template <class T> XP_FN void __bang_cycle_ge(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] <= a[i]); }
+template <class T> XP_FN void __bang_cycle_le(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i % m]); }
 // ---- functions of one source ------------------------------------------------------------------------------------------------------
-template <class T> XP_FN void __bang_abs(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) d[i] = xp_abs(a[i]); }
-template <class T> XP_FN void __bang_square(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] * a[i]; }
-template <class T> XP_FN void __bang_neg(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) d[i] = -a[i]; }
-template <class T> XP_FN void __bang_not(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == (T)0); }
-template <class T> XP_FN void __bang_active_recip(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_FN void __bang_active_sqrt(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_FN void __bang_active_rsqrt(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_FN void __bang_active_sin(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
-template <class T> XP_FN void __bang_active_cos(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
-template <class T> XP_FN void __bang_active_exp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
-template <class T> XP_FN void __bang_active_log(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_FN void __bang_active_tanh(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
-template <class T> XP_FN void __bang_active_sigmoid(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / (1.0f + expf(-x))); } }
-template <class T> XP_FN void __bang_active_relu(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? x : 0.0f); } }
-template <class T> XP_FN void __bang_active_abs(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(fabsf(x)); } }
-template <class T> XP_FN void __bang_active_sign(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x >= 0.0f ? 1.0f : -1.0f); } }
-template <class T> XP_FN void __bang_active_gelu(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
-template <class T> XP_FN void __bang_active_gelup(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
-template <class T> XP_FN void __bang_active_exphp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
-template <class T> XP_FN void __bang_active_loghp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_FN void __bang_active_reciphp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_FN void __bang_active_sqrthp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_FN void __bang_active_rsqrthp(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_FN void __bang_active_pow2(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
-template <class T> XP_FN void __bang_active_log2(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(log2f(x)); } }
-template <class T> XP_FN void __bang_recip(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_FN void __bang_sqrt(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_FN void __bang_rsqrt(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_FN void __bang_sin(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
-template <class T> XP_FN void __bang_cos(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
-template <class T> XP_FN void __bang_tanh(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
-template <class T> XP_FN void __bang_sign(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f); } }
-template <class T> XP_FN void __bang_log(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_FN void __bang_pow2(T* d, const T* a, int n) { for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
+template <class T> XP_FN void __bang_abs(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = xp_abs(a[i]); }
+template <class T> XP_FN void __bang_square(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = a[i] * a[i]; }
+template <class T> XP_FN void __bang_neg(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = -a[i]; }
+template <class T> XP_FN void __bang_not(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == (T)0); }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_recip(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_rsqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sin(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_cos(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_exp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_log(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_tanh(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sigmoid(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / (1.0f + expf(-x))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_relu(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? x : 0.0f); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_abs(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(fabsf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sign(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x >= 0.0f ? 1.0f : -1.0f); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_gelu(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_gelup(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_exphp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_loghp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_reciphp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sqrthp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_rsqrthp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_pow2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_log2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(log2f(x)); } }
+template <class T> XP_FN void __bang_recip(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_FN void __bang_sqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_FN void __bang_rsqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_FN void __bang_sin(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
+template <class T> XP_FN void __bang_cos(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
+template <class T> XP_FN void __bang_tanh(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
+template <class T> XP_FN void __bang_sign(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f); } }
+template <class T> XP_FN void __bang_log(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_FN void __bang_pow2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
 // ---- conversions: dst, src, count[, fix]: a fixed-point value is the integer times 2**fix ---------------------------------------
 XP_FN void __bang_float2half(half* d, const xp_f32* a, int n) { for (int i = 0; i < n; ++i) d[i] = (half)a[i]; }
 XP_FN void __bang_float2half_rd(half* d, const xp_f32* a, int n) { for (int i = 0; i < n; ++i) d[i] = (half)a[i]; }

@@ -106,22 +106,22 @@ XP_FMINMAX(float, float, int) XP_FMINMAX(float, int, float) XP_FMINMAX(double, d
 #undef XP_FMINMAX
 
 // Single-precision functions of CUDA's own; the fast forms are approximated by the exact ones.
-XP_FN xp_f32 __expf(xp_f32 x) { return expf(x); }
-XP_FN xp_f32 __exp10f(xp_f32 x) { return exp2f(x * 3.321928094887362f); }
+XP_APPROX XP_FN xp_f32 __expf(xp_f32 x) { return expf(x); }
+XP_APPROX XP_FN xp_f32 __exp10f(xp_f32 x) { return exp2f(x * 3.321928094887362f); }
 XP_FN xp_f32 exp10f(xp_f32 x) { return exp2f(x * 3.321928094887362f); }
-XP_FN xp_f32 __logf(xp_f32 x) { return logf(x); }
-XP_FN xp_f32 __log2f(xp_f32 x) { return log2f(x); }
-XP_FN xp_f32 __log10f(xp_f32 x) { return log10f(x); }
-XP_FN xp_f32 __sinf(xp_f32 x) { return sinf(x); }
-XP_FN xp_f32 __cosf(xp_f32 x) { return cosf(x); }
-XP_FN xp_f32 __tanf(xp_f32 x) { return tanf(x); }
-XP_FN xp_f32 __powf(xp_f32 x, xp_f32 y) { return powf(x, y); }
-XP_FN xp_f32 __fdividef(xp_f32 x, xp_f32 y) { return x / y; }
-XP_FN xp_f32 fdividef(xp_f32 x, xp_f32 y) { return x / y; }
+XP_APPROX XP_FN xp_f32 __logf(xp_f32 x) { return logf(x); }
+XP_APPROX XP_FN xp_f32 __log2f(xp_f32 x) { return log2f(x); }
+XP_APPROX XP_FN xp_f32 __log10f(xp_f32 x) { return log10f(x); }
+XP_APPROX XP_FN xp_f32 __sinf(xp_f32 x) { return sinf(x); }
+XP_APPROX XP_FN xp_f32 __cosf(xp_f32 x) { return cosf(x); }
+XP_APPROX XP_FN xp_f32 __tanf(xp_f32 x) { return tanf(x); }
+XP_APPROX XP_FN xp_f32 __powf(xp_f32 x, xp_f32 y) { return powf(x, y); }
+XP_APPROX XP_FN xp_f32 __fdividef(xp_f32 x, xp_f32 y) { return x / y; }
+XP_APPROX XP_FN xp_f32 fdividef(xp_f32 x, xp_f32 y) { return x / y; }
 XP_FN xp_f32 __saturatef(xp_f32 x) { return fminf(fmaxf(x, 0.0f), 1.0f); }
 XP_FN xp_f32 normcdff(xp_f32 x) { return 0.5f * (1.0f + erff(x * 0.7071067811865476f)); }
 XP_FN void sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
-XP_FN void __sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
+XP_APPROX XP_FN void __sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
 #ifdef XP_TRACKED
 inline xp_f32 __frsqrt_rn(xp_f32 x) { return rsqrtf(x); }
 #else

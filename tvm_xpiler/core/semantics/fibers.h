@@ -96,7 +96,13 @@ static void release_warp(int w) {
   }
   warp_waiting[w] = 0;
 }
+#ifdef XP_CHECKED
+static void check_barrier();
+#else
+static void check_barrier() {}
+#endif
 static void release_block() {
+  check_barrier();
   for (int t = 0; t < threads; ++t)
     if (state[t] == kAtBlock) { ++block_epoch[t]; push_ready(t); }
   at_block = 0;

@@ -55,9 +55,9 @@ XP_FN int __builtin_amdgcn_ds_permute(int address, int v) {  // push: the highes
   xp_warp_barrier(XP_ALL_LANES);
   return r;
 }
-XP_FN xp_f32 __builtin_amdgcn_rcpf(xp_f32 x) { return 1.0f / x; }
-XP_FN xp_f32 __builtin_amdgcn_rsqf(xp_f32 x) { return rsqrtf(x); }
-XP_FN xp_f32 __builtin_amdgcn_exp2f(xp_f32 x) { return exp2f(x); }
+XP_APPROX XP_FN xp_f32 __builtin_amdgcn_rcpf(xp_f32 x) { return 1.0f / x; }
+XP_APPROX XP_FN xp_f32 __builtin_amdgcn_rsqf(xp_f32 x) { return rsqrtf(x); }
+XP_APPROX XP_FN xp_f32 __builtin_amdgcn_exp2f(xp_f32 x) { return exp2f(x); }
 XP_FN int __builtin_amdgcn_sdot4(int a, int b, int c, bool) { return __dp4a(a, b, c); }
 
 // Vectors of the compiler (vector_size, ext_vector_type). The driver rewrites their declarations to xp_vector for the host

@@ -193,8 +193,14 @@ static void crashed(int sig, siginfo_t* info, void*) {
 // ---- primitives ---------------------------------------------------------------------------------------------------------------
 using namespace xp;
 void xp_block_barrier() {
+#ifdef XP_CHECKED  // where the user's text calls the dialect's barrier: the caller's caller, by frame pointers
+  barrier_site[current] = static_cast<void***>(__builtin_frame_address(0))[0][1];
+#endif
   if (at_block + 1 == live && live == 1) { ++block_epoch[current]; return; }
   if (++at_block == live) {  // the last to arrive goes on without a switch
+    state[current] = kAtBlock;
+    check_barrier();
+    state[current] = kRunnable;
     ++block_epoch[current];
     for (int t = 0; t < threads; ++t)
       if (state[t] == kAtBlock) { ++block_epoch[t]; push_ready(t); }

@@ -4,6 +4,7 @@
 // A word is [block + 1 : 28][thread : 10][block epoch : 13][warp epoch : 10][flags : 3]; 0 means no access yet.
 
 static Region shared_static, shared_dynamic;
+static const double kBlockGrace = 10;  // seconds that the block at the deadline has to come to its end
 static int finding_count = 0;
 struct Seen { uintptr_t pc; char kind; };
 static Seen seen[64];
@@ -24,10 +25,38 @@ static void finding(char kind, uintptr_t pc, const Region* r, long offset, uint6
           xp_thread_idx.x, xp_thread_idx.y, xp_thread_idx.z, other ? long(other >> 26 & 1023) : -1L);
   fflush(report);
 }
+#ifdef XP_ADDRESS
+}  // namespace xp
+void xp_vector_rule(const void* p, size_t bytes) {
+  const xp::Region* r = xp::find_region(p);
+  size_t offset = r ? size_t(static_cast<const char*>(p) - r->base) : reinterpret_cast<size_t>(p);
+  if (offset % XP_ADDRESS || bytes % XP_COUNT) xp::finding('m', uintptr_t(__builtin_return_address(0)), r, long(offset), 0);
+}
+namespace xp {
+#endif
+static void* barrier_site[kMaxThreads];
+static void check_barrier() {  // all that wait must wait at one barrier of the text; those that returned are not waited for
+  int first = -1;
+  for (int t = 0; t < threads; ++t) {
+    if (state[t] != kAtBlock) continue;
+    if (first < 0) first = t;
+    if (barrier_site[t] == barrier_site[first]) continue;
+    uintptr_t pc = reinterpret_cast<uintptr_t>(barrier_site[t]);
+    for (int i = 0; i < finding_count; ++i)
+      if (seen[i].pc == pc) return;
+    if (finding_count == 64) return;
+    seen[finding_count++] = {pc, 'd'};
+    int x = int(xp_block_dim.x), y = int(xp_block_dim.y);
+    fprintf(report, "finding d %lx -1 0 %u %u %u %d %d %d %d\n", pc - 1, xp_block_idx.x, xp_block_idx.y, xp_block_idx.z, t % x, t / x % y,
+            t / (x * y), first);
+    fflush(report);
+    return;
+  }
+}
 static void access(uintptr_t pc, const void* p, size_t size, bool write, bool atomic) {
   if (!in_kernel) return;
   static unsigned ticks = 0;  // a block that takes all the time there is ends the run where it stands
-  if (!(++ticks & 0xffff) && blocks_total == 1 && now() > deadline) conclude();
+  if (!(++ticks & 0xffff) && now() > deadline + (blocks_total == 1 ? 0 : kBlockGrace)) conclude();
   const char* a = static_cast<const char*>(p);
   if (size_t(a - fibers[current_fiber].stack) < kStack) return;  // a local variable whose address was taken
   bool is_shared = false;

@@ -18,6 +18,7 @@ typedef long ptrdiff_t;
 typedef unsigned long uintptr_t;
 #define XP_WARP_LOCAL(type, name, count) __attribute__((annotate("warp"))) type name[count]
 #define XP_SPEC __attribute__((device, host))
+#define XP_NOTE(text) __attribute__((annotate("note " text)))  // what the report says of a kernel that calls it
 #else
 #include <float.h>
 #include <limits.h>
@@ -29,7 +30,9 @@ typedef unsigned long uintptr_t;
 #include <string.h>
 #define XP_WARP_LOCAL(type, name, count) type* name = static_cast<type*>(xp_warp_arena(sizeof(type) * (count)))
 #define XP_SPEC
+#define XP_NOTE(text)
 #endif
+#define XP_APPROX XP_NOTE("is taken as correctly rounded; the chip's own is coarser")
 
 // Barriers and places. A warp barrier is met by the live lanes of `mask`.
 void xp_block_barrier();

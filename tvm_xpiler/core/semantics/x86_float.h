@@ -73,11 +73,11 @@ template <int N> XP_FN xp_words<N> xp_trunc_int(const xp_lanes<xp_f32, N>& a) { 
 XP_FLOAT(_mm_, ps, xp_f32, 4, __m128) XP_FLOAT(_mm256_, ps, xp_f32, 8, __m256) XP_FLOAT(_mm512_, ps, xp_f32, 16, __m512)
 XP_FLOAT(_mm_, pd, xp_f64, 2, __m128d) XP_FLOAT(_mm256_, pd, xp_f64, 4, __m256d) XP_FLOAT(_mm512_, pd, xp_f64, 8, __m512d)
 #undef XP_FLOAT
-#define XP_APPROXIMATE(P, R) XP_FN R P##rcp_ps(R a) { return xp_rcpf(a); } XP_FN R P##rsqrt_ps(R a) { return xp_rsqrtf(a); }
+#define XP_APPROXIMATE(P, R) XP_APPROX XP_FN R P##rcp_ps(R a) { return xp_rcpf(a); } XP_APPROX XP_FN R P##rsqrt_ps(R a) { return xp_rsqrtf(a); }
 XP_APPROXIMATE(_mm_, __m128) XP_APPROXIMATE(_mm256_, __m256)
 #undef XP_APPROXIMATE
-XP_FN __m512 _mm512_rcp14_ps(__m512 a) { return xp_rcpf(a); }
-XP_FN __m512 _mm512_rsqrt14_ps(__m512 a) { return xp_rsqrtf(a); }
+XP_APPROX XP_FN __m512 _mm512_rcp14_ps(__m512 a) { return xp_rcpf(a); }
+XP_APPROX XP_FN __m512 _mm512_rsqrt14_ps(__m512 a) { return xp_rsqrtf(a); }
 XP_FN __m128 _mm_hadd_ps(__m128 a, __m128 b) { return xp_haddf(a, b); }
 XP_FN __m256 _mm256_hadd_ps(__m256 a, __m256 b) { return xp_haddf(a, b); }
 XP_FN __m128 _mm256_castps256_ps128(__m256 a) { return xp_partf<__m128, xp_f32, 4>(a, 0); }

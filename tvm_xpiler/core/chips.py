@@ -1,0 +1,49 @@
+"""MLU chips as data: what a core and a cluster hold, and the rules of vector operations.
+
+Sizes are those of the public CNCC declarations and of mlu-ops; the alignment rules are those of the BANG C developer guide: on the
+200 series, operands lie at multiples of 64 bytes and counts are multiples of 128 bytes; later chips take any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One MLU.
+
+    Attributes:
+        name: As options spell it.
+        nram: Bytes of a core's vector memory.
+        wram: Bytes of a core's weight memory.
+        sram: Bytes that the cores of a cluster share.
+        clusters: Clusters of the chip.
+        address: What the address of a vector operand is a multiple of, in bytes; 1 where there is no rule.
+        count: What the size of a vector operand is a multiple of, in bytes; 1 where there is no rule.
+    """
+
+    name: str
+    nram: int
+    wram: int
+    sram: int
+    clusters: int
+    address: int = 1
+    count: int = 1
+
+
+CORES = 4  # of a cluster
+STACK = 128 * KIB  # of NRAM that the compiler keeps, as mlu-ops reserves it
+DEFAULT_CHIP = "mlu370"
+
+CHIPS: dict[str, Chip] = {
+    chip.name: chip
+    for chip in (
+        Chip("mlu270", 512 * KIB, 1024 * KIB, 2048 * KIB, 4, 64, 128),
+        Chip("mlu290", 512 * KIB, 512 * KIB, 2048 * KIB, 16, 64, 128),
+        Chip("mlu370", 768 * KIB, 1024 * KIB, 4096 * KIB, 8),
+        Chip("mlu590", 512 * KIB, 512 * KIB, 2048 * KIB, 12),
+    )
+}
