@@ -172,7 +172,7 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
         except XpilerError as error:
             note = f"[{error.code}] {error.message}" + (f" at line {error.span.line}" if error.span else "")
             worst = max(worst, DIAGNOSTIC)
-        except Exception as error:  # a defect of ours must not cost the other kernels
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the other kernels
             note = _internal(error).render()
             worst = max(worst, DIAGNOSTIC)
         took = time.perf_counter() - begin
@@ -317,6 +317,6 @@ def main() -> None:
     except XpilerError as error:
         _err.print(error.render(), markup=False)
         sys.exit(USAGE if error.code in {"XP112", "XP402"} else DIAGNOSTIC)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the user gets one sentence
         _err.print(_internal(error).render(), markup=False)
         sys.exit(DIAGNOSTIC)
