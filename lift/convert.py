@@ -196,6 +196,8 @@ class Converter(LoopConverter):
             definition = initial.referenced.get_definition()
             if definition is None or not any(c.kind == CK.COMPOUND_STMT for c in definition.get_children()):
                 return  # a trivial default constructor leaves the value undefined
+            self.construct(initial, initial.referenced, place)
+            return
         if is_array(cursor.type) and initial.kind == CK.CALL_EXPR:
             return  # an array of such
         self.write(place, self.value(initial), cursor)

@@ -151,7 +151,7 @@ class CallConverter(ExprConverter):
             raise self.refuse(cursor, "a call that the compiler could not resolve", "XP101")
         name = function.spelling
         if function.kind == CK.CONSTRUCTOR:
-            return self.construct(cursor, function, children)
+            return self.construct(cursor, function)
         if name.startswith("__builtin_") and (number := constant(cursor)) is not None:
             return E.const(number, dtype_of(canonical(cursor.type)) or "float32")
         if name.startswith("__builtin_inf") or name.startswith("__builtin_huge"):
@@ -262,7 +262,8 @@ class CallConverter(ExprConverter):
     def read(self, place: Place, cursor: Cursor) -> Value:
         return AddressOf(place.place) if isinstance(place, Alias) else super().read(place, cursor)
 
-    def construct(self, cursor: Cursor, constructor: Cursor, children: list[Cursor]) -> Value:
+    def construct(self, cursor: Cursor, constructor: Cursor, place: Place | None = None) -> Value:
+        """Run a constructor on ``place``, or on a temporary, and return the value."""
         arguments = list(cursor.get_arguments())
         if len(arguments) == 1 and canonical(arguments[0].type).spelling.replace("const ", "") == canonical(cursor.type).spelling.replace(
             "const ", ""
@@ -272,12 +273,11 @@ class CallConverter(ExprConverter):
         found = layout(cursor.type)
         if found is None:
             raise self.refuse(cursor, f"a '{cursor.type.spelling}' cannot be modelled")
-        place = self.memory("tmp", cursor.type, "local", cursor)
         if definition is not None and any(c.kind == CK.COMPOUND_STMT for c in definition.get_children()):
-            frame_this = place
+            place = place or self.memory("tmp", cursor.type, "local", cursor)
             kids = list(definition.get_children())
             outer = self.frame
-            frame = Frame(this=frame_this)
+            frame = Frame(this=place)
             for parameter, argument in zip([c for c in kids if c.kind == CK.PARM_DECL], arguments, strict=False):
                 frame.places[parameter.hash] = self.argument(parameter, argument)
             self.frame = frame

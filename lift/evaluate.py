@@ -16,6 +16,7 @@ from lift.fold import butterfly, combine, fold
 from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
 from lift.recurrence import Loop
+from lift.rotation import rotated, stages
 
 MAX_UNROLL = 64
 MAX_TRIPS = 4096
@@ -326,6 +327,12 @@ class Evaluator:
             return
         saved = self.state.copy()
         steps = self.steps
+        by = stages(s, frozenset(n for n, b in self.buffers.items() if b.scope != "global")) if exact and E.int_value(lo) is not None else 1
+        if 1 < by < count:
+            pairs, rest = rotated(s, lo, step, count, by)
+            self.for_loop(pairs)
+            self.block(rest)
+            return
         try:
             self.symbolic_loop(s, lo, hi, step, count, exact)
         except NotNormal:

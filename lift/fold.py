@@ -135,6 +135,10 @@ def _fold(x: Expr) -> Expr:
     if x.op == "reduce":
         over, body = E.open_reduce(x)
         inner = _fold_fresh(body)
+        if inner.op == E.reduce_kind(x) and not inner.is_int:  # iterations that are spelled out in a body of the same sum
+            terms = terms_of(inner, inner.op)
+            rolled = _ordered_roll(terms) if all(t.free & frozenset(over) for t in terms) else None
+            inner = inner if rolled is None else E.reduce_(inner.op, [rolled[0]], rolled[1])
         return x if inner is body else E.reduce_(E.reduce_kind(x), over, inner)
     return E.rebuild(x, tuple(map(fold, x.args)))
 

@@ -42,6 +42,7 @@ _EXPENSIVE = frozenset(
 _SHARED_SIZE, _LARGE = 8, 600  # in nodes: what a stage of its own costs, and trees that are worth cutting
 MAX_TREE = 20_000
 _MAX_PARTS = 8
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def tidy_reductions(e: Expr) -> Expr:
     """Bring the bound variables of every reduction in ``e`` into tidy form; conditions on them become smaller domains."""
 
     def visit(x: Expr) -> Expr | None:
+        if x.op == "select":
+            return merged_first(x)
         if x.op != "reduce":
             return None
         over, body = E.open_reduce(x)
@@ -89,6 +92,26 @@ def tidy_reductions(e: Expr) -> Expr:
         return E.reduce_(E.reduce_kind(x), piece.vars, E.select(piece.guard, piece.value, neutral))
 
     return E.transform(e, visit)
+
+
+def folded(e: Expr) -> Expr:
+    """Roll up spelled-out reductions and tidy them, until nothing changes."""
+    for _ in range(_ROUNDS):
+        tidied = tidy_reductions(fold(e))
+        if tidied is e:
+            break
+        e = tidied
+    return e
+
+
+def merged_first(x: Expr) -> Expr | None:
+    """Return ``b`` for ``select(v == 0, a, b)`` where ``a`` is what ``b`` is at zero."""
+    condition, a, b = x.args
+    if condition.op == "not":
+        condition, a, b = condition.args[0], b, a
+    if condition.op != "eq0" or condition.args[0].op != "var":
+        return None
+    return b if E.substitute(b, {condition.args[0]: E.const(0)}) is a else None
 
 
 class Builder:
@@ -221,7 +244,7 @@ def flat(axes: Sequence[Expr], extents: Sequence[int]) -> Expr:
 
 def final_pieces(array: Array) -> list[Piece]:
     """Return the pieces that are visible at the end, tidied, with manually unrolled ones rolled up."""
-    pieces = [tidy(Piece(p.vars, p.guard, p.index, tidy_reductions(fold(p.value)))) for p in array.pieces]
+    pieces = [tidy(Piece(p.vars, p.guard, p.index, folded(p.value))) for p in array.pieces]
     pieces = [p for p in pieces if E.int_value(p.guard) != 0]
     visible: list[Piece] = []
     for position, piece in enumerate(pieces):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import combine
+from lift.online import Maximum, rescaled, running_mean, squared_deviations
 from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
 
 
@@ -106,6 +107,7 @@ class Loop:
     arrays: dict[str, Array]
     facts: Expr
     private: frozenset[str] = frozenset()  # arrays of one thread or block, which nobody may ever read again
+    maxima: dict[Expr, Maximum] = field(default_factory=dict)
 
     def close(self) -> tuple[dict[str, Expr], dict[str, Array]]:
         """Return the scalars and arrays after the loop.
@@ -159,7 +161,6 @@ class Loop:
         for s, u in updates.items():
             for c in carried(u, self.ident):
                 uses.setdefault(c, set()).add(s)
-        in_pieces = {c for e in self._piece_exprs(arrays) for c in carried(e, self.ident)}
         for s in names:
             if s in final:
                 continue
@@ -169,13 +170,16 @@ class Loop:
             form = peel(u.args[0] if wraps else u, c)
             if form is not None and wraps and form[0] != "add":
                 continue
-            if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident) or c in in_pieces:
+            if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident):
                 continue
             start = self.entry_scalars.get(s)
             if start is None:
                 continue
             total = combine(form[0], start, self._reduce(form[0], form[1])) if start.op != "undef" else E.undef(start.dtype)
             final[s] = E.cast(total, u.dtype) if wraps else total
+            if form[0] == "max":
+                self.maxima[carry[s]] = Maximum(u, start, total)
+        self._close_together(names, carry, updates, final)
         for s in names:  # what only repeats another scalar's update, or cannot be known and may never be asked for
             if s not in final:
                 same = next((o for o in names if o in final and updates[o] is updates[s]), None)
@@ -183,6 +187,27 @@ class Loop:
         return final, {n: self._close_or_lose(n, a) for n, a in arrays.items()}
 
     # ---- scalars ----
+    def _close_together(self, names: list[str], carry: dict[str, Expr], updates: dict[str, Expr], final: dict[str, Expr]) -> None:
+        """Close what depends on another carried scalar in one of the ways of :mod:`lift.online`; ``final`` is filled in."""
+        means: dict[str, tuple[Expr, Expr]] = {}
+        for s in names:
+            start = self.entry_scalars.get(s)
+            if s in final or start is None:
+                continue
+            form = rescaled(updates[s], carry[s], self.maxima)
+            x = running_mean(updates[s], carry[s], self.k)
+            if form is not None and set(carried(form.growth, self.ident)) <= {form.new}:
+                final[s] = form.total(start, self.k)
+            elif x is not None and self.exact and E.const_value(start) == 0 and not carried(x, self.ident):
+                total = E.binary("div", self._reduce("add", x), E.const(self.count, x.dtype))
+                final[s], means[s] = total, (carry[s], x)
+        for s in names:
+            start = self.entry_scalars.get(s)
+            for mean, (before, x) in means.items():
+                if s not in final and start is not None and squared_deviations(updates[s], carry[s], before, updates[mean]) is x:
+                    gap = E.binary("sub", x, final[mean])
+                    final[s] = combine("add", start, self._reduce("add", E.binary("mul", gap, gap)))
+
     def _closed_form(self, c: Expr, u: Expr, start: Expr | None) -> tuple[Expr, Expr] | None:
         """Return the value at the start of iteration k, and after the loop."""
         start = E.undef(u.dtype) if start is None else start
@@ -243,8 +268,9 @@ class Loop:
             (low, high), (first, last) = E.bounds(own.index), E.bounds(index)
             if last < low or high < first:
                 continue
-            if self.k not in piece.index.free and self.k not in piece.guard.free:  # rewritten in every iteration
-                found = solve(own, index)
+            always = self._held_before(own.guard)
+            if self.k not in piece.index.free and always is not None:  # rewritten in every iteration
+                found = solve(Piece(own.vars, always, own.index, own.value), index)
                 if found is None:
                     return None
                 values, condition = found
@@ -274,9 +300,22 @@ class Loop:
             if E.int_value(condition) == 1:
                 break
         result = read(entry, index, self.facts)
+        later = E.not_(E.eq0(self.k))
         for condition, value in reversed(layers):
-            result = E.select(condition, value, result)
+            if condition is later and E.substitute(value, {self.k: E.const(0)}) is result:
+                result = value  # what a prologue put there is what the loop would have
+            else:
+                result = E.select(condition, value, result)
         return result
+
+    def _held_before(self, guard: Expr) -> Expr | None:
+        """Return the part of ``guard`` that does not depend on k, where the rest holds in all iterations that have a successor."""
+        parts = guard.args if guard.op == "and" else (guard,)
+        varying = [p for p in parts if self.k in p.free]
+        earlier = E.var("earlier", 0, self.count - 1, "loop")
+        if any(E.int_value(E.substitute(p, {self.k: earlier})) != 1 for p in varying):
+            return None
+        return E.and_(*(p for p in parts if self.k not in p.free))
 
     def _close_or_lose(self, name: str, array: Array) -> Array:
         try:
@@ -324,6 +363,10 @@ class Loop:
 
     def _reduced(self, name: str, piece: Piece, entry: Array, leaves: list[Expr]) -> Piece:
         own = E.node("carryload", (piece.index,), (self.ident, name), entry.dtype)
+        together = rescaled(piece.value, own, self.maxima) if self.k not in piece.index.free | piece.guard.free else None
+        if together is not None and set(carried(together.growth, self.ident)) <= {together.new}:
+            start = read(entry, piece.index, E.and_(self.facts, piece.guard))
+            return Piece(piece.vars, piece.guard, piece.index, together.total(start, self.k))
         if any(leaf is not own for leaf in leaves) or self.k in piece.index.free:
             raise NotNormal(f"'{name}' depends on earlier iterations in a way that is no reduction")
         form = peel(piece.value, own)

@@ -271,8 +271,8 @@ def c_text(module: IRModule, problem: Problem) -> str:
         ]
     if "xp_floordiv(" in body or "xp_floormod(" in body:
         helpers += [
-            "template <class T> static inline T xp_floordiv(T a, T b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }",
-            "template <class T> static inline T xp_floormod(T a, T b) { return a - b * xp_floordiv(a, b); }",
+            "template <class T, class U> static inline auto xp_floordiv(T a, U b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }",
+            "template <class T, class U> static inline auto xp_floormod(T a, U b) { return a - b * xp_floordiv(a, b); }",
         ]
     if "xp_bits<" in body:
         helpers.append("template <class T, class S> static inline T xp_bits(S s) { T t; std::memcpy(&t, &s, sizeof t); return t; }")

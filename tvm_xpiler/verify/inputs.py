@@ -96,11 +96,25 @@ def make(problem: Problem, kind: str, seed: int, int_range: int) -> InputSet:
         elif tensor.dtype == "bool":
             arrays[tensor.name] = rng.integers(0, 2, size).astype(bool)
         else:
-            limit = _INTS.get(tensor.dtype, int_range)
-            low = 0 if tensor.dtype.startswith("u") or (tensor.dtype not in _INTS and int_range < INT_RANGES[0]) else -limit
-            high = 256 if tensor.dtype == "uint8" else limit
-            arrays[tensor.name] = rng.integers(low, high, size).astype(dtype)
+            arrays[tensor.name] = rng.integers(*_limits(tensor.dtype, int_range), size).astype(dtype)
     return InputSet(kind, arrays)
+
+
+def _limits(dtype: str, int_range: int) -> tuple[int, int]:
+    """Return the least integer that is drawn, and the one after the largest."""
+    limit = _INTS.get(dtype, int_range)
+    low = 0 if dtype.startswith("u") or (dtype not in _INTS and int_range < INT_RANGES[0]) else -limit
+    return low, 256 if dtype == "uint8" else limit
+
+
+def extremes(problem: Problem, seed: int, int_range: int) -> Iterator[InputSet]:
+    """Yield random inputs whose 32- and 64-bit integers are all the least, then all the largest that :func:`make` draws."""
+    for end in (0, 1):
+        arrays = make(problem, "random", seed, int_range).arrays
+        for tensor in problem.inputs:
+            if tensor.dtype in {"int32", "uint32", "int64", "uint64"}:
+                arrays[tensor.name][:] = _limits(tensor.dtype, int_range)[end] - end
+        yield InputSet("random", arrays)
 
 
 def input_sets(problem: Problem, seed: int, int_range: int, count: int) -> Iterator[InputSet]:

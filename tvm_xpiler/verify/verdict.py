@@ -11,7 +11,7 @@ import numpy as np
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.kernels import Problem, TensorSpec
 from tvm_xpiler.verify.compare import Array, Match, Mismatch, compare
-from tvm_xpiler.verify.inputs import INT_RANGES, KINDS, InputSet, input_sets, make, poisoned
+from tvm_xpiler.verify.inputs import INT_RANGES, KINDS, InputSet, extremes, input_sets, make, poisoned
 from tvm_xpiler.verify.oracle import Finding, Oracle, Run
 from tvm_xpiler.verify.written import Written, common, computed, unstable, written
 
@@ -81,8 +81,13 @@ def examine(oracle: Oracle, problem: Problem, seed: int, budget: float = 1.0) ->
     chosen = INT_RANGES[0]
     has_addresses = any(t.dtype in {"int32", "uint32", "int64", "uint64"} for t in problem.inputs)
     for chosen in INT_RANGES if has_addresses else INT_RANGES[:1]:
-        data = make(problem, "random", seed, chosen)
         try:
+            # All integers at one end of the range first: as addresses they go furthest.
+            ends = extremes(problem, seed, chosen) if has_addresses and chosen != INT_RANGES[-1] else ()
+            runs = (oracle.run("checked", problem, data.arrays, poisoned(problem), budget=budget) for data in ends)
+            if any(f.code == "XP202" for run in runs for f in run.findings):
+                continue
+            data = make(problem, "random", seed, chosen)
             run = oracle.run("checked", problem, data.arrays, poisoned(problem), budget=budget)
         except RunError:
             if chosen == INT_RANGES[-1] or not has_addresses:
