@@ -62,7 +62,54 @@ def _vnni(a: Arguments) -> Array:
     return x @ packed.transpose(0, 2, 1).reshape(a["K"], a["N"])
 
 
-REFERENCES: dict[str, Callable[[Arguments], Array]] = {
+def _attention(a: Arguments) -> Array:
+    q, k, v = (a[n].reshape(-1, a["length"], 32) for n in "qkv")
+    return np.stack([_softmax(a["scale"] * x @ y.T) @ z for x, y, z in zip(q, k, v, strict=True)])
+
+
+def _depthwise_same(a: Arguments) -> Array:
+    padded = np.pad(a["x"].reshape(a["H"], a["W"], a["C"]), ((1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    return np.einsum("hwcrs,rsc->hwc", windows, a["w"].reshape(3, 3, a["C"]))
+
+
+def _top1(a: Arguments) -> dict[str, Array]:
+    x = a["x"].reshape(a["rows"], a["cols"])
+    return {"position": x.argmax(1), "value": x.max(1)}
+
+
+def _requantized(a: Arguments) -> Array:
+    x, w = a["x"].astype(np.int64).reshape(a["H"], a["W"], a["C"]), a["w"].astype(np.int64).reshape(a["O"], a["R"], a["R"], a["C"])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (a["R"], a["R"]), axis=(0, 1))
+    sums = (np.einsum("hwcrs,orsc->hwo", windows, w) + a["bias"]).astype(np.float32)
+    return np.clip(np.rint(sums * a["scale"].astype(np.float32)), -128, 127)
+
+
+def _rotary(a: Arguments) -> Array:
+    x = a["x"].reshape(-1, a["heads"], 2, a["dim"] // 2)
+    c, s = (a[n].reshape(-1, 1, a["dim"] // 2) for n in ("cosines", "sines"))
+    return np.stack([x[:, :, 0] * c - x[:, :, 1] * s, x[:, :, 1] * c + x[:, :, 0] * s], axis=2)
+
+
+def _group_norm(a: Arguments) -> Array:
+    x = a["x"].reshape(-1, a["groups"], a["channels"] // a["groups"] * a["pixels"])
+    normal = (x - x.mean(2, keepdims=True)) / np.sqrt(x.var(2, keepdims=True) + a["eps"])
+    return normal.reshape(-1, a["channels"], a["pixels"]) * a["gamma"][:, None] + a["beta"][:, None]
+
+
+def _cross_entropy(a: Arguments) -> Array:
+    x = a["x"].reshape(-1, a["classes"])
+    best = x.max(1)
+    return np.log(np.exp(x - best[:, None]).sum(1)) + best - x[np.arange(len(x)), a["label"]]
+
+
+def _embedding(a: Arguments) -> Array:
+    width = 4 * a["width4"]
+    positions = a["positions"].reshape(a["length"], width)[np.arange(len(a["tokens"])) % a["length"]]
+    return a["table"].reshape(-1, width)[a["tokens"]] + positions
+
+
+REFERENCES: dict[str, Callable[[Arguments], Array | dict[str, Array]]] = {
     "relu": lambda a: np.maximum(a["x"], 0),
     "add_float4": lambda a: a["a"] + a["b"],
     "axpy_grid_stride": lambda a: a["a"] * a["x"] + a["y"],
@@ -102,4 +149,16 @@ REFERENCES: dict[str, Callable[[Arguments], Array]] = {
     "softmax_bang": lambda a: _softmax(a["x"].reshape(a["rows"], 128)),
     "gemm_bang": lambda a: a["A"].reshape(a["M"], 64) @ a["B"].reshape(64, 64).T,
     "newton_sqrt": lambda a: np.sqrt(np.abs(a["x"])),
+    "flash_attention": _attention,
+    "gemm_double_buffer": lambda a: a["A"].reshape(-1, a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "gemm_split_k": lambda a: a["C"].reshape(a["M"], a["N"]) + a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
+    "warp_specialized_sum": lambda a: a["x"].reshape(-1, a["cols"]).sum(1),
+    "depthwise_conv_shared": _depthwise_same,
+    "top1_batched": _top1,
+    "conv_int8_requant": _requantized,
+    "rotary_embedding": _rotary,
+    "group_norm_welford": _group_norm,
+    "cross_entropy": _cross_entropy,
+    "embedding_gather": _embedding,
+    "histogram": lambda a: a["counts"] + np.bincount(a["x"], minlength=256),
 }

@@ -32,31 +32,6 @@ class State:
         return State(dict(self.scalars), dict(self.arrays))
 
 
-def assigned(body: tuple[ir.Stmt, ...]) -> tuple[set[str], set[str]]:
-    """Return the scalars and buffers that ``body`` may change."""
-    scalars: set[str] = set()
-    buffers: set[str] = set()
-    for s in body:
-        match s:
-            case ir.Assign():
-                scalars.add(s.name)
-            case ir.Write():
-                buffers.add(s.buffer)
-            case ir.Atomic():
-                buffers.add(s.buffer)
-                if s.result:
-                    scalars.add(s.result)
-            case ir.For() | ir.While() | ir.If():
-                parts = (s.then, s.other) if isinstance(s, ir.If) else (s.body, s.prelude) if isinstance(s, ir.While) else (s.body,)
-                for part in parts:
-                    inner_scalars, inner_buffers = assigned(part)
-                    scalars |= inner_scalars
-                    buffers |= inner_buffers
-                if isinstance(s, ir.For):
-                    scalars.add(s.name)
-    return scalars, buffers
-
-
 def _uses_butterfly(body: tuple[ir.Stmt, ...]) -> bool:
     """Say whether lanes are paired by exclusive-or, so that the bits of a lane's number must be variables of their own."""
 
@@ -356,7 +331,7 @@ class Evaluator:
         at = E.add(lo, E.scale(k, step))
         ident = next(self.loops)
         entry = self.state.copy()
-        scalars, buffers = assigned(s.body)
+        scalars, buffers = ir.changed(s.body)
         scalars -= {s.name}
         for name in scalars:
             start = entry.scalars.get(name)
@@ -430,7 +405,7 @@ class Evaluator:
         if terms.get(me) != 1:
             return None
         step = E.sub(last.value, me)
-        scalars, buffers = assigned(s.body[:-1])
+        scalars, buffers = ir.changed(s.body[:-1])
         rest = E.sub(s.condition.args[0], me)  # i + rest <= 0
         outside = {str(n.attr) for e in (step, rest) for n in E.walk(e) if n.op in {"local", "elem"}}
         if last.name in scalars or outside & (scalars | buffers | {last.name}):

@@ -117,3 +117,28 @@ def local(name: str, dtype: str) -> Expr:
 def elem(buffer: str, index: Expr, dtype: str) -> Expr:
     """Read an element of a buffer."""
     return node("elem", (index,), buffer, dtype)
+
+
+def changed(body: tuple[Stmt, ...]) -> tuple[set[str], set[str]]:
+    """Return the scalars and buffers that ``body`` may change."""
+    scalars: set[str] = set()
+    buffers: set[str] = set()
+    for s in body:
+        match s:
+            case Assign():
+                scalars.add(s.name)
+            case Write():
+                buffers.add(s.buffer)
+            case Atomic():
+                buffers.add(s.buffer)
+                if s.result:
+                    scalars.add(s.result)
+            case For() | While() | If():
+                parts = (s.then, s.other) if isinstance(s, If) else (s.body, s.prelude) if isinstance(s, While) else (s.body,)
+                for part in parts:
+                    inner_scalars, inner_buffers = changed(part)
+                    scalars |= inner_scalars
+                    buffers |= inner_buffers
+                if isinstance(s, For):
+                    scalars.add(s.name)
+    return scalars, buffers

@@ -151,6 +151,7 @@ class Serializer:
         self.block_vars = [tirx.Var(f"block_{a}", "int32") for a in "xyz"]
         self.by_name = {b.name: b for b in program.buffers}
         self.writer = _Writer(self)
+        self.counters: dict[str, Any] = {}  # loop variables that nothing else changes, while their loop is written
         self.memory: dict[str, Any] = {}
         self.allocated: list[Any] = []
         wide = any(has_barrier(s) for s in program.body)
@@ -181,6 +182,8 @@ class Serializer:
         return self.thread if self.threads > 1 else tirx.const(0, "int32")
 
     def scalar(self, name: str) -> Any:
+        if name in self.counters:
+            return self.counters[name]
         found = self.scalars[name][self.own()]
         return tirx.NE(found, tirx.const(0, "int8")) if self.dtypes[name] == "bool" else found
 
@@ -203,6 +206,9 @@ class Serializer:
     def position(self, name: str, index: Expr) -> list[Any]:
         b = self.by_name[name]
         at = self.writer.integer(index, "int32")
+        if b.scope != "global" and any(n.op == "elem" or (n.op == "local" and n.attr not in self.counters) for n in E.walk(index)):
+            # TVM would shrink the buffer to what such an address names, outside of where that is known; a cast hides it.
+            at = tirx.reinterpret("int32", tirx.Cast("uint32", at))
         if b.scope == "local" and self.threads > 1:
             at = self.thread * tirx.const(b.size, "int32") + at
         if b.scope == "warp":
@@ -255,21 +261,19 @@ class Serializer:
                 lo, hi, step = (self.writer.integer(e, "int32") for e in (s.lo, s.hi, s.step))
                 counter = tirx.Var(f"{s.name}_trip", "int32")
                 held = self.scalars[s.name]
-                first = tirx.BufferStore(
-                    held,
-                    tirx.Cast(str(held.ty.dtype), lo + counter * step) if str(held.ty.dtype) != "int32" else lo + counter * step,
-                    [self.own()],
-                )
+                now = lo + counter * step
+                first = tirx.BufferStore(held, now if str(held.ty.dtype) == "int32" else tirx.Cast(str(held.ty.dtype), now), [self.own()])
+                if (
+                    s.name not in ir.changed(s.body)[0]
+                    and str(held.ty.dtype) == "int32"
+                    and E.int_value(s.lo) is not None
+                    and E.int_value(s.step)
+                ):
+                    self.counters[s.name] = now
                 trips = tirx.max(tirx.floordiv(hi - lo + step - tirx.const(1, "int32"), step), tirx.const(0, "int32"))
-                return [
-                    tirx.For(
-                        counter,
-                        tirx.const(0, "int32"),
-                        trips,
-                        tirx.ForKind.SERIAL,
-                        _sequence([first, *(x for t in s.body for x in self.stmt(t))]),
-                    )
-                ]
+                body = _sequence([first, *(x for t in s.body for x in self.stmt(t))])
+                self.counters.pop(s.name, None)
+                return [tirx.For(counter, tirx.const(0, "int32"), trips, tirx.ForKind.SERIAL, body)]
             case ir.While():
                 before = [x for t in s.prelude for x in self.stmt(t)]
                 body = [x for t in (*s.body, *s.prelude) for x in self.stmt(t)]
@@ -310,7 +314,7 @@ class Serializer:
     def nest(self, position: int, opaque: bool) -> Any:
         """Return the launch as block loops round the serial body."""
         body = _sequence([self.item(i) for i in self.items])
-        written = {name for name in self._written(self.program.body) if self.by_name[name].scope == "global"}
+        written = {name for name in ir.changed(self.program.body)[1] if self.by_name[name].scope == "global"}
         reads = [self._whole(n) for n, b in self.by_name.items() if b.scope == "global" and n not in written]
         writes = [self._whole(n) for n in sorted(written)]
         iters = [
@@ -327,20 +331,6 @@ class Serializer:
     def _whole(self, name: str) -> Any:
         held = self.memory[name]
         return tirx.BufferRegion(held, [Range(0, n) for n in held.ty.shape])
-
-    def _written(self, body: tuple[ir.Stmt, ...]) -> set[str]:
-        found: set[str] = set()
-        for s in body:
-            match s:
-                case ir.Write() | ir.Atomic():
-                    found.add(s.buffer)
-                case ir.If():
-                    found |= self._written(s.then + s.other)
-                case ir.For():
-                    found |= self._written(s.body)
-                case ir.While():
-                    found |= self._written(s.body + s.prelude)
-        return found
 
 
 def _sequence(stmts: list[Any]) -> Any:

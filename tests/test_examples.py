@@ -21,7 +21,7 @@ assert spec is not None
 assert spec.loader is not None
 references = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(references)
-OPAQUE = {"newton_sqrt"}  # its loop depends on the data
+OPAQUE = {"newton_sqrt": "B", "top1_batched": "B", "histogram": "C"}  # a loop, a choice or an address depends on the data
 
 
 def test_every_kernel_has_a_launch_and_a_reference() -> None:
@@ -35,15 +35,16 @@ def test_translates_to_a_verified_library(name: str) -> None:
     entry = ENTRIES[name]
     result = translate(entry.file, "llvm", entry.options)
     assert result.ok, [v.mismatch or v.reason for t in result.targets.values() for v in t.verdicts]
-    assert result.lifted.grade == ("B" if name in OPAQUE else "A"), result.lifted.reason
+    assert result.lifted.grade == OPAQUE.get(name, "A"), result.lifted.reason
 
     problem = result.problem
-    data = make(problem, "random", 11, 100)
+    data = make(problem, "random", 11, result.examination.int_range)
     fill = poisoned(problem)
     got = run_library(result.targets["llvm"].emitted, problem, data.arrays, fill)
     arguments = {p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)}
     arguments |= {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in data.arrays.items()}
-    want = np.asarray(references.REFERENCES[name](arguments)).reshape(-1)
-    (output,) = problem.outputs
-    tolerance = 2e-3 if output.dtype == "float16" else 2e-5
-    np.testing.assert_allclose(got[output.name].astype(np.float64), want, rtol=tolerance, atol=tolerance)
+    found = references.REFERENCES[name](arguments)
+    for output in problem.outputs:
+        want = np.asarray(found[output.name] if isinstance(found, dict) else found).reshape(-1)
+        tolerance = 2e-3 if output.dtype == "float16" else 2e-5
+        np.testing.assert_allclose(got[output.name].astype(np.float64), want, rtol=tolerance, atol=tolerance)

@@ -104,6 +104,9 @@ XP_FMINMAX(float, float, float) XP_FMINMAX(double, double, double) XP_FMINMAX(do
 XP_FMINMAX(float, float, int) XP_FMINMAX(float, int, float) XP_FMINMAX(double, double, int) XP_FMINMAX(double, int, double)
 #endif
 #undef XP_FMINMAX
+#ifdef XP_PARSE
+namespace std { using ::max; using ::min; }
+#endif
 
 // Single-precision functions of CUDA's own; the fast forms are approximated by the exact ones.
 XP_APPROX XP_FN xp_f32 __expf(xp_f32 x) { return expf(x); }
@@ -122,6 +125,10 @@ XP_FN xp_f32 __saturatef(xp_f32 x) { return fminf(fmaxf(x, 0.0f), 1.0f); }
 XP_FN xp_f32 normcdff(xp_f32 x) { return 0.5f * (1.0f + erff(x * 0.7071067811865476f)); }
 XP_FN void sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
 XP_APPROX XP_FN void __sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *c = cosf(x); }
+#if defined XP_PARSE || defined XP_TRACKED  // elsewhere the C library's, which is the same in the default rounding mode
+XP_FN xp_f32 nearbyintf(xp_f32 x) { return rintf(x); }
+XP_FN xp_f64 nearbyint(xp_f64 x) { return rint(x); }
+#endif
 #ifdef XP_TRACKED
 inline xp_f32 __frsqrt_rn(xp_f32 x) { return rsqrtf(x); }
 #else
