@@ -1,1 +1,1 @@
-"""Emits BANG C. Empty in this version: see ARCHITECTURE.md for what it will hold."""
+"""BANG C from lifted TensorIR: stages to kernels, vector and matrix builtins, on-chip memory, a launcher."""

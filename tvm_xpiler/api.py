@@ -39,7 +39,7 @@ def translate(
 
     Args:
         kernel: A file, or the text of one.
-        to: One or several of ``llvm``, ``cuda`` and ``hip``.
+        to: One or several of ``llvm``, ``cuda``, ``hip`` and ``bang``.
         options: Values of the wrapper's scalars, or a launch; see :class:`Options`.
         on_stage: Called with the name of each stage as it begins.
 

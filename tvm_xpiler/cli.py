@@ -102,9 +102,9 @@ def _options(o: dict[str, Any]) -> Any:
 
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda or hip; may be repeated.")
+@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip or bang; may be repeated.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@click.option("--arch", help="Compute architecture.  [default: sm_90, gfx90a]")
+@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @_launch_options
@@ -217,8 +217,8 @@ def lift(kernel: Path, **o: Any) -> None:
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda or hip.")
-@click.option("--arch", help="Compute architecture.  [default: sm_90, gfx90a]")
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip or bang.")
+@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from codegen_bang.document import emit_bang
 from lift import launch as launches
 from lift.capacity import check_capacity
 from lift.front import Front, read
@@ -26,7 +27,7 @@ from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-TARGETS = ("llvm", "cuda", "hip")
+TARGETS = ("llvm", "cuda", "hip", "bang")
 _LARGE = 1 << 22  # elements
 
 
@@ -300,7 +301,9 @@ def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None) ->
     Raises:
         EmitError: XP401 where the target has no form of the function.
     """
-    return emit_llvm(func, problem) if target == "llvm" else emit_simt(func, problem, Platform(target), arch)
+    if target == "llvm":
+        return emit_llvm(func, problem)
+    return emit_bang(func, problem, arch) if target == "bang" else emit_simt(func, problem, Platform(target), arch)
 
 
 def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:

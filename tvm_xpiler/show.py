@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tvm_xpiler.pipeline import Translation
     from tvm_xpiler.verify.verdict import Verdict
 
-_LEXER = {"llvm": "cpp", "cuda": "cuda", "hip": "cuda"}
+_LEXER = {"llvm": "cpp", "cuda": "cuda", "hip": "cuda", "bang": "cuda"}
 
 
 def verdict_line(verdict: Verdict) -> str:

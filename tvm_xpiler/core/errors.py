@@ -118,7 +118,7 @@ _CODES = (
     Code(
         "XP402",
         "unknown target",
-        "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file) and hip (a .hip file).",
+        "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file), hip (a .hip file) and bang (an .mlu file).",
     ),
     Code(
         "XP900", "internal error", "A defect of tvm-xpiler itself. Nothing was written for this kernel. Please report it with the kernel."

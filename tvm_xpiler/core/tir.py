@@ -20,9 +20,14 @@ from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "llvm_get_system_cpu",
+    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu",
     "runtime", "s_tir_analysis", "s_tir_transform", "structurally_equal", "tirx",
 ]  # fmt: skip
+
+
+def identical(a: object, b: object) -> bool:
+    """Return whether two expressions are equal, over the same variables and buffers."""
+    return bool(tvm_ffi.structural_equal(a, b, map_free_vars=False))
 
 
 def structurally_equal(a: object, b: object) -> bool:

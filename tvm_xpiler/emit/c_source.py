@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import isinf, isnan
+from math import prod
 from typing import Any
 
+from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, balanced
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.tir import IRModule, s_tir_transform, tirx
@@ -14,63 +15,6 @@ _PASSES = (
     "CanonicalizeLoop", "LowerInitBlock", "PlanAndUpdateBufferAllocationLocation", "ConvertBlocksToOpaque", "CompactBufferAllocation",
     "LowerMatchBuffer", "LowerOpaqueBlock",
 )  # fmt: skip
-_C_TYPES = {
-    "bool": "bool", "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
-    "int64": "int64_t", "uint64": "uint64_t", "float16": "_Float16", "bfloat16": "__bf16", "float32": "float", "float64": "double",
-}  # fmt: skip
-_INFIX = {
-    "Add": "+",
-    "Sub": "-",
-    "Mul": "*",
-    "Div": "/",
-    "LT": "<",
-    "LE": "<=",
-    "GT": ">",
-    "GE": ">=",
-    "EQ": "==",
-    "NE": "!=",
-    "And": "&&",
-    "Or": "||",
-    "LShift": "<<",
-    "RShift": ">>",
-    "BitwiseAnd": "&",
-    "BitwiseOr": "|",
-    "BitwiseXor": "^",
-    "Mod": "%",
-}
-_FUNCTIONS = {"abs": "fabs", "nearbyint": "nearbyint", "fabs": "fabs"}
-_MATH = frozenset(
-    [
-        "exp",
-        "exp2",
-        "log",
-        "log2",
-        "log10",
-        "log1p",
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "erf",
-        "floor",
-        "ceil",
-        "trunc",
-        "nearbyint",
-        "round",
-        "pow",
-        "fmod",
-        "atan2",
-        "copysign",
-        "hypot",
-    ]
-)
-_BITS = {"shift_left": "<<", "shift_right": ">>", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
 
 
 def lower(module: IRModule) -> Any:
@@ -80,85 +24,28 @@ def lower(module: IRModule) -> Any:
     return tirx.transform.StmtSimplify()(module)["main"]
 
 
-class Printer:
+class Printer(Expressions):
     """Prints statements and expressions of lowered TIR as C++."""
 
     def __init__(self) -> None:
-        self.names: dict[Any, str] = {}
-        self.used: set[str] = set()
+        super().__init__()
         self.lines: list[str] = []
 
-    def name(self, v: Any) -> str:
-        found = self.names.get(v)
-        if found is None:
-            base = "".join(c if c.isalnum() else "_" for c in str(v.name))
-            found, count = base, 1
-            while found in self.used:
-                found, count = f"{base}_{count}", count + 1
-            self.used.add(found)
-            self.names[v] = found
-        return found
+    def pragma(self, s: Any, pad: str) -> None:
+        """Print what the schedule says of a loop."""
+        text = {1: "omp parallel for", 2: "omp simd", 3: f"GCC unroll {s.extent}"}.get(int(s.kind))
+        if text is not None:
+            self.lines.append(f"{pad}#pragma {text}")
 
-    # ---- expressions ----
-    def at(self, buffer: Any, indices: Any) -> str:
-        flat: Any = None
-        for index, extent in zip(indices, buffer.ty.shape, strict=True):
-            flat = index if flat is None else flat * extent + index
-        text = self.expr(flat) if flat is not None else "0"
-        return f"{self.name(buffer)}[{text[1:-1] if text.startswith('(') and _balanced(text[1:-1]) else text}]"
-
-    def expr(self, e: Any) -> str:
-        kind = type(e).__name__
-        dtype = str(e.ty)
-        if kind == "IntImm":
-            value = int(e.value)
-            return ("true" if value else "false") if dtype == "bool" else f"{value}" + ("ll" if abs(value) >= 2**31 else "")
-        if kind == "FloatImm":
-            return _number(float(e.value), dtype)
-        if kind == "Var":
-            return self.name(e)
-        if kind in {"TensorLoad", "BufferLoad"}:
-            return self.at(getattr(e, "source", None) if kind == "TensorLoad" else e.buffer, e.indices)
-        if kind == "Cast":
-            return f"({_C_TYPES[dtype]}){self.expr(e.value)}"
-        if kind in _INFIX:
-            return f"({self.expr(e.a)} {_INFIX[kind]} {self.expr(e.b)})"
-        if kind in {"Max", "Min"}:
-            return f"{'xp_max' if kind == 'Max' else 'xp_min'}({self.expr(e.a)}, {self.expr(e.b)})"
-        if kind == "FloorDiv":
-            return f"xp_floordiv({self.expr(e.a)}, {self.expr(e.b)})" if _may_be_negative(e.a) else f"({self.expr(e.a)} / {self.expr(e.b)})"
-        if kind == "FloorMod":
-            return f"xp_floormod({self.expr(e.a)}, {self.expr(e.b)})" if _may_be_negative(e.a) else f"({self.expr(e.a)} % {self.expr(e.b)})"
-        if kind == "Not":
-            return f"!({self.expr(e.a)})"
-        if kind == "Select":
-            return f"({self.expr(e.condition)} ? {self.expr(e.true_value)} : {self.expr(e.false_value)})"
-        if kind == "Call":
-            return self.call(e, dtype)
-        raise EmitError("XP401", f"C source has no form of TIR's {kind}")
-
-    def call(self, e: Any, dtype: str) -> str:
-        op = str(e.op.name).split(".")[-1]
-        args = [self.expr(a) for a in e.args]
-        if op == "if_then_else":
-            return f"({args[0]} ? {args[1]} : {args[2]})"
-        if op in _BITS:
-            return f"({args[0]} {_BITS[op]} {args[1]})"
-        if op in {"call_pure_extern", "call_extern"}:
-            return f"{e.args[0].value}({', '.join(args[1:])})"
-        if op == "reinterpret":
-            return f"xp_bits<{_C_TYPES[dtype]}>({args[0]})"
-        if op in {"isnan", "isinf"}:
-            return f"std::{op}({args[0]})"
-        if op == "rsqrt":
-            return f"(1 / std::sqrt({args[0]}))"
-        if op in {"abs", "fabs"}:
-            return f"std::abs({args[0]})"
-        if op in _MATH:
-            if dtype in {"float16", "bfloat16"}:
-                return f"({_C_TYPES[dtype]})std::{op}({', '.join(f'(float){a}' for a in args)})"
-            return f"std::{op}({', '.join(args)})"
-        raise EmitError("XP401", f"C source has no form of TIR's call to {op}")
+    def declare(self, buffer: Any, pad: str) -> None:
+        """Print the declaration of an array; large ones lie on the heap."""
+        size = prod((int(extent) for extent in buffer.ty.shape), start=1)
+        ctype, v = C_NUMBERS[str(buffer.ty.dtype)], self.name(buffer)
+        if size * 8 > 1 << 14:
+            self.lines.append(f"{pad}std::unique_ptr<{ctype}[]> {v}_memory(new {ctype}[{size}]);")
+            self.lines.append(f"{pad}{ctype}* {v} = {v}_memory.get();")
+        else:
+            self.lines.append(f"{pad}{ctype} {v}[{size}];")
 
     # ---- statements ----
     def stmt(self, s: Any, depth: int) -> None:
@@ -169,21 +56,15 @@ class Printer:
                 self.stmt(child, depth)
         elif kind == "For":
             v = self.name(s.loop_var)
-            loop_kind = int(s.kind)
-            if loop_kind == 1:
-                self.lines.append(f"{pad}#pragma omp parallel for")
-            elif loop_kind == 2:
-                self.lines.append(f"{pad}#pragma omp simd")
-            elif loop_kind == 3:
-                self.lines.append(f"{pad}#pragma GCC unroll {int(s.extent)}")
+            self.pragma(s, pad)
             low = self.expr(s.min)
             high = self.expr(s.min + s.extent) if low != "0" else self.expr(s.extent)
-            self.lines.append(f"{pad}for ({_C_TYPES[str(s.loop_var.ty)]} {v} = {low}; {v} < {high}; ++{v}) {{")
+            self.lines.append(f"{pad}for ({C_NUMBERS[str(s.loop_var.ty)]} {v} = {low}; {v} < {high}; ++{v}) {{")
             self.stmt(s.body, depth + 1)
             self.lines.append(pad + "}")
         elif kind == "BufferStore":
             value = self.expr(s.value)
-            if value.startswith("(") and _balanced(value[1:-1]) and not value.startswith("(float)"):
+            if value.startswith("(") and balanced(value[1:-1]) and not value.startswith("(float)"):
                 value = value[1:-1]
             self.lines.append(f"{pad}{self.at(s.buffer, s.indices)} = {value};")
         elif kind == "IfThenElse":
@@ -194,16 +75,7 @@ class Printer:
                 self.stmt(s.else_case, depth + 1)
             self.lines.append(pad + "}")
         elif kind == "AllocBuffer":
-            size = 1
-            for extent in s.buffer.ty.shape:
-                size *= int(extent)
-            ctype = _C_TYPES[str(s.buffer.ty.dtype)]
-            v = self.name(s.buffer)
-            if size * 8 > 1 << 14:
-                self.lines.append(f"{pad}std::unique_ptr<{ctype}[]> {v}_memory(new {ctype}[{size}]);")
-                self.lines.append(f"{pad}{ctype}* {v} = {v}_memory.get();")
-            else:
-                self.lines.append(f"{pad}{ctype} {v}[{size}];")
+            self.declare(s.buffer, pad)
         elif kind == "While":
             self.lines.append(f"{pad}while ({self.expr(s.condition)}) {{")
             self.stmt(s.body, depth + 1)
@@ -211,40 +83,11 @@ class Printer:
         elif kind in {"AttrStmt", "DeclBuffer"} and getattr(s, "body", None) is not None:
             self.stmt(s.body, depth)
         elif kind == "Bind":
-            self.lines.append(f"{pad}const {_C_TYPES[str(s.var.ty)]} {self.name(s.var)} = {self.expr(s.value)};")
+            self.lines.append(f"{pad}const {C_NUMBERS[str(s.var.ty)]} {self.name(s.var)} = {self.expr(s.value)};")
         elif kind == "Evaluate":
             return
         else:
             raise EmitError("XP401", f"C source has no form of TIR's {kind}")
-
-
-def _balanced(text: str) -> bool:
-    depth = 0
-    for c in text:
-        depth += (c == "(") - (c == ")")
-        if depth < 0:
-            return False
-    return depth == 0
-
-
-def _number(value: float, dtype: str) -> str:
-    if isinf(value) or isnan(value):
-        text = "NAN" if isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
-        return f"({_C_TYPES[dtype]}){text}"
-    text = repr(value) if dtype == "float64" else f"{value:.9g}"
-    text += "" if any(c in text for c in ".en") else ".0"
-    return text if dtype == "float64" else f"{text}f" if dtype == "float32" else f"({_C_TYPES[dtype]}){text}f"
-
-
-def _may_be_negative(e: Any) -> bool:
-    kind = type(e).__name__
-    if kind == "IntImm":
-        return int(e.value) < 0
-    if kind == "Var":
-        return False
-    if kind in {"Add", "Mul", "FloorDiv", "FloorMod"}:
-        return _may_be_negative(e.a) or _may_be_negative(e.b)
-    return True
 
 
 def c_text(module: IRModule, problem: Problem) -> str:

@@ -315,6 +315,37 @@ XP_FN void __bang_conv(D* d, const A* a, const W* kernel, int ci, int h, int w, 
         d[(y * ow + x) * co + o] = (D)(r * xp_power(fix));
       }
 }
+// ---- the host side: CNRT ----------------------------------------------------------------------------------------------------------
+typedef cudaStream_t cnrtQueue_t;
+typedef int cnrtRet_t;
+struct cnrtDim3_t { unsigned x, y, z; };
+enum cnrtFunctionType_t { CNRT_FUNC_TYPE_BLOCK = 1, CNRT_FUNC_TYPE_UNION1 = 4, CNRT_FUNC_TYPE_UNION2 = 8, CNRT_FUNC_TYPE_UNION4 = 16 };
+enum cnrtMemTransDir_t { CNRT_MEM_TRANS_DIR_HOST2DEV = 1, CNRT_MEM_TRANS_DIR_DEV2HOST = 2, CNRT_MEM_TRANS_DIR_DEV2DEV = 3 };
+enum { CNRT_RET_SUCCESS = 0 };
+#ifdef XP_TRACKED  // bytes are those of the real types
+template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes * 8); }
+template <class T, class U> inline cnrtRet_t cnrtMemcpy(T* d, U* s, size_t n, cnrtMemTransDir_t k) { return xp_copy((void*)d, (void*)s, n * 4, k); }
+#else
+template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes); }
+inline cnrtRet_t cnrtMemcpy(void* d, void* s, size_t n, cnrtMemTransDir_t k) { return xp_copy(d, s, n, k); }
+#endif
+inline cnrtRet_t cnrtMemset(void* d, int v, size_t n) { return xp_set(d, v, n); }
+inline cnrtRet_t cnrtFree(void*) { return 0; }
+inline cnrtRet_t cnrtQueueCreate(cnrtQueue_t* q) { *q = 0; return 0; }
+inline cnrtRet_t cnrtQueueSync(cnrtQueue_t) { return 0; }
+inline cnrtRet_t cnrtQueueDestroy(cnrtQueue_t) { return 0; }
+inline cnrtRet_t cnrtSetDevice(int) { return 0; }
+inline cnrtRet_t cnrtSyncDevice() { return 0; }
+#ifdef XP_PARSE
+cudaError_t __cudaPushCallConfiguration(cnrtDim3_t dim, cnrtFunctionType_t type, cnrtQueue_t queue);
+#else
+namespace xp {  // a cluster is a block; a task of type BLOCK runs alone
+inline Config configure(const char* name, cnrtDim3_t d, cnrtFunctionType_t type, cnrtQueue_t) {
+  unsigned cores = type == CNRT_FUNC_TYPE_BLOCK ? 1 : 4;
+  return {name, dim3(d.x / cores, d.y, d.z), dim3(cores, 1, 1), 0};
+}
+}  // namespace xp
+#endif
 #ifdef XP_TRACKED
 #define sizeof(...) ((size_t)xp_unit<__typeof__(__VA_ARGS__)>::bytes)
 #endif

@@ -1,0 +1,179 @@
+"""A lifted function as stages: one output nest each, with its axes, its value, and how it reduces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tvm_xpiler.core.tir import PrimFunc, tirx
+from tvm_xpiler.schedule.query import coefficients
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A loop of a stage: its variable and extent."""
+
+    var: Any
+    extent: int
+
+    @property
+    def name(self) -> str:
+        return str(self.var.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``for spatial: buffer[indices] = value``, or with ``kind`` the reduction of ``value`` over ``reduces``.
+
+    Attributes:
+        name: Of the block.
+        spatial: Axes of the output.
+        reduces: Axes that are reduced.
+        buffer: What is written.
+        indices: Where.
+        value: What is written, or reduced; without the accumulator.
+        kind: ``add``, ``mul``, ``max``, ``min``, or None.
+        guard: A condition on the spatial axes under which it is written, or None.
+    """
+
+    name: str
+    spatial: tuple[Axis, ...]
+    reduces: tuple[Axis, ...]
+    buffer: Any
+    indices: tuple[Any, ...]
+    value: Any
+    kind: str | None
+    guard: Any | None
+
+    @property
+    def dtype(self) -> str:
+        return str(self.buffer.ty.dtype)
+
+
+def stages(func: PrimFunc) -> list[Stage] | None:
+    """Return the stages of a function in normal form (grade A), or None where a block is opaque."""
+    body = func.body.block.body
+    nests = list(body.seq) if type(body).__name__ == "SeqStmt" else [body]
+    found = [_stage(nest) for nest in nests]
+    return None if any(s is None for s in found) else [s for s in found if s is not None]
+
+
+def _stage(nest: Any) -> Stage | None:
+    while type(nest).__name__ == "For":
+        nest = nest.body
+    block = nest.block
+    if type(block.body).__name__ != "BufferStore":
+        return None
+    axes = [(Axis(it.var, int(it.dom.extent)), it.iter_type == tirx.IterVar.CommReduce) for it in block.iter_vars]
+    store, value, kind = block.body, block.body.value, None
+    if block.init is not None:
+        kind = {"Add": "add", "Mul": "mul", "Max": "max", "Min": "min"}.get(type(value).__name__)
+        if kind is None:
+            return None
+        value = value.b
+    predicate = nest.predicate
+    bound = {loop: axis.var for loop, (axis, _) in zip(nest.iter_values, axes, strict=True)}
+    guard = None if type(predicate).__name__ == "IntImm" else replaced(predicate, bound)
+    return Stage(
+        str(block.name_hint),
+        tuple(axis for axis, reducing in axes if not reducing),
+        tuple(axis for axis, reducing in axes if reducing),
+        store.buffer,
+        tuple(store.indices),
+        value,
+        kind,
+        guard,
+    )
+
+
+def children(e: Any) -> Iterator[Any]:
+    """Yield the operands of a TIR expression."""
+    for name in ("a", "b", "value", "condition", "true_value", "false_value"):
+        child = getattr(e, name, None)
+        if child is not None and hasattr(child, "ty"):
+            yield child
+    for name in ("args", "indices"):
+        for child in getattr(e, name, ()) or ():
+            if hasattr(child, "ty"):
+                yield child
+
+
+def walk(e: Any) -> Iterator[Any]:
+    """Yield ``e`` and everything under it."""
+    yield e
+    for child in children(e):
+        yield from walk(child)
+
+
+def mentions(e: Any, v: Any) -> bool:
+    """Say whether a variable occurs in an expression."""
+    return any(type(n).__name__ == "Var" and n.same_as(v) for n in walk(e))
+
+
+def replaced(e: Any, mapping: dict[Any, Any]) -> Any:
+    """Return an expression with variables replaced."""
+    kind = type(e).__name__
+    if kind == "Var":
+        return next((new for old, new in mapping.items() if old.same_as(e)), e)
+    if is_load(e):
+        return source(e)[tuple(replaced(i, mapping) for i in e.indices)]
+    if kind == "Cast":
+        return tirx.Cast(str(e.ty), replaced(e.value, mapping))
+    if kind == "Call":
+        return type(e)(e.op, [replaced(a, mapping) for a in e.args], e.attrs, ret_ty=e.ty)
+    if kind == "Select":
+        return tirx.Select(*(replaced(part, mapping) for part in (e.condition, e.true_value, e.false_value)))
+    if kind == "Not":
+        return tirx.Not(replaced(e.a, mapping))
+    if hasattr(e, "a") and hasattr(e, "b"):
+        return type(e)(replaced(e.a, mapping), replaced(e.b, mapping))
+    return e
+
+
+def loads(e: Any) -> list[Any]:
+    """Return the loads of an expression, those inside of addresses included."""
+    return [n for n in walk(e) if is_load(n)]
+
+
+def is_load(e: Any) -> bool:
+    return type(e).__name__ in {"TensorLoad", "BufferLoad"}
+
+
+def source(load: Any) -> Any:
+    """Return the buffer of a load."""
+    return load.source if type(load).__name__ == "TensorLoad" else load.buffer
+
+
+def stride(buffer: Any, indices: Any, v: Any) -> int | None:
+    """Return by how many elements an address moves with ``v``; None where it is not affine in it."""
+    total, step = 0, 1
+    for index, extent in zip(reversed(list(indices)), reversed(list(buffer.ty.shape)), strict=True):
+        if mentions(index, v):
+            found = _slope(index, v)
+            if found is None:
+                return None
+            total += step * found
+        step *= int(extent)
+    return total
+
+
+def _slope(e: Any, v: Any) -> int | None:
+    """Return the coefficient of ``v`` in an expression that is affine in it, whatever else it holds."""
+    if not mentions(e, v):
+        return 0
+    kind = type(e).__name__
+    if kind in {"Add", "Sub"}:
+        a, b = _slope(e.a, v), _slope(e.b, v)
+        return None if a is None or b is None else a + b if kind == "Add" else a - b
+    if kind == "Mul":
+        for inner, factor in ((e.a, e.b), (e.b, e.a)):
+            if type(factor).__name__ == "IntImm":
+                found = _slope(inner, v)
+                return None if found is None else found * int(factor)
+        return None
+    flat = coefficients(e, [v])
+    return None if flat is None else flat[0]
+
+
+slope = _slope

@@ -1,0 +1,326 @@
+"""An expression over a vector axis as builtin calls on NRAM arrays; what no builtin fits becomes a scalar loop, and is reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from codegen_bang.builtins import BINARY, CASTS, COMMUTES, UNARY, VECTOR_TYPES
+from codegen_bang.stage import is_load, loads, mentions, replaced, slope, source, stride
+from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, number
+from tvm_xpiler.core.tir import identical, tirx
+
+BYTES = {
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "int64": 8,
+}
+TYPES = {**C_NUMBERS, "float16": "half", "bool": "int8_t"}
+
+
+class Text(Expressions):
+    """Scalar BANG C."""
+
+    def expr(self, e: Any) -> str:
+        if type(e).__name__ == "FloatImm" and str(e.ty) == "float16":
+            return f"(half){number(float(e.value), 'float32')}"
+        return super().expr(e).replace("_Float16", "half")
+
+    def math(self, op: str, args: list[str], dtype: str) -> str:
+        op = {"abs": "fabs", "nearbyint": "rint"}.get(op, op)
+        call = f"{op}f({', '.join(f'(float){a}' if dtype == 'float16' else a for a in args)})"
+        return f"(half){call}" if dtype == "float16" else call
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A value in NRAM: the array that holds it, and whether it may be overwritten."""
+
+    array: str
+    free: bool
+
+
+@dataclass
+class Arrays:
+    """The NRAM arrays of a kernel, each of one span of elements; temporaries are used again when they are free."""
+
+    taken: set[str]
+    dtypes: dict[str, str] = field(default_factory=dict)
+    idle: list[str] = field(default_factory=list)
+
+    def take(self, dtype: str, base: str = "t") -> str:
+        for name in self.idle:
+            if self.dtypes[name] == dtype and base == "t":
+                self.idle.remove(name)
+                return name
+        count, name = 0, f"{base}_0"
+        while name in self.taken:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        self.dtypes[name] = dtype
+        return name
+
+    def give(self, value: Any) -> None:
+        if isinstance(value, Vector) and value.free and value.array not in self.idle:
+            self.idle.append(value.array)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes per element of the span, of all arrays together."""
+        return sum(BYTES[dtype] for dtype in self.dtypes.values())
+
+
+Operand = str | Vector
+
+
+class Vectorizer:
+    """Writes code for one kernel: expressions over ``axis``, whose C variable holds the first of ``count`` positions."""
+
+    def __init__(self, text: Text, axis: Any, arrays: Arrays) -> None:
+        self.text, self.axis, self.arrays = text, axis, arrays
+        self.lines: list[str] = []
+        self.depth = 1
+        self.count = "n"
+        self.first = text.name(axis) if axis is not None else ""
+        self.loaded: list[tuple[Any, Vector]] = []
+        self.scalar_loops: list[str] = []
+        self.traffic = 0  # transfers of a span, of which strided ones count 16
+        self.work = 0  # vector operations on a span, of which scalar loops count 64
+
+    def put(self, line: str) -> None:
+        self.lines.append("  " * self.depth + line)
+
+    # ---- values ----
+    def value(self, e: Any) -> Operand:
+        """Emit code for ``e``; return a scalar's text, or the array that holds the vector."""
+        if self.axis is None or not mentions(e, self.axis):
+            return self.text.expr(e)
+        kind = type(e).__name__
+        if is_load(e):
+            found = self.load(e)
+            if found is not None:
+                return found
+        elif kind in BINARY and str(e.ty) in VECTOR_TYPES:
+            return self.binary(kind, e)
+        elif kind == "Call":
+            op = str(e.op.name).split(".")[-1]
+            if op in UNARY and str(e.ty) in VECTOR_TYPES:
+                return self.unary(UNARY[op], self.value(e.args[0]), str(e.ty))
+            if op == "if_then_else":
+                return self.choice(e, e.args[0], e.args[1], e.args[2])
+        elif kind == "Select":
+            return self.choice(e, e.condition, e.true_value, e.false_value)
+        elif kind == "Cast" and (str(e.value.ty), str(e.ty)) in CASTS:
+            inner = self.value(e.value)
+            if isinstance(inner, Vector):
+                target = self.arrays.take(str(e.ty))
+                self.call(CASTS[str(e.value.ty), str(e.ty)], target, inner.array)
+                self.arrays.give(inner)
+                return Vector(target, True)
+        return self.scalars(e)
+
+    def call(self, builtin: str, *arguments: str) -> None:
+        self.put(f"{builtin}({', '.join(arguments)}, {self.count});")
+        self.work += 1
+
+    def binary(self, kind: str, e: Any) -> Vector:
+        both, one = BINARY[kind]
+        dtype = str(e.ty)
+        a = self.value(e.a)
+        if kind == "Mul" and isinstance(a, Vector) and identical(e.a, e.b):
+            target = self.target(dtype, a)
+            self.call(both, target, a.array, a.array)
+            return Vector(target, True)
+        b = self.value(e.b)
+        if isinstance(a, Vector) and isinstance(b, Vector):
+            target = self.target(dtype, a, b)
+            self.call(both, target, a.array, b.array)
+        elif isinstance(a, Vector):
+            assert isinstance(b, str)
+            target = self.target(dtype, a)
+            if one is not None:
+                self.call(one, target, a.array, b)
+            else:
+                divisor = self.filled(b, dtype)
+                self.call(both, target, a.array, divisor.array)
+                self.arrays.give(divisor)
+        else:
+            assert isinstance(b, Vector)
+            assert isinstance(a, str)
+            target = self.target(dtype, b)
+            if kind in COMMUTES and one is not None:
+                self.call(one, target, b.array, a)
+            elif kind == "Sub":
+                self.call("__bang_mul_scalar", target, b.array, self.constant(-1, dtype))
+                self.call("__bang_add_scalar", target, target, a)
+            else:
+                dividend = self.filled(a, dtype)
+                self.call(both, target, dividend.array, b.array)
+                self.arrays.give(dividend)
+        return Vector(target, True)
+
+    @staticmethod
+    def constant(value: int, dtype: str) -> str:
+        return f"{value}.0f" if dtype == "float32" else f"(half){value}.0f"
+
+    def target(self, dtype: str, *operands: Vector) -> str:
+        """Return an array for a result: an operand's own where it may be overwritten; the others are given back."""
+        free = [v for v in operands if v.free and self.arrays.dtypes[v.array] == dtype]
+        for v in operands:
+            if v not in free[:1]:
+                self.arrays.give(v)
+        return free[0].array if free else self.arrays.take(dtype)
+
+    def unary(self, builtin: str, a: Operand, dtype: str) -> Vector:
+        assert isinstance(a, Vector)
+        target = self.target(dtype, a)
+        self.call(builtin, target, a.array)
+        return Vector(target, True)
+
+    def filled(self, scalar: str, dtype: str) -> Vector:
+        """Return an array that holds one value everywhere."""
+        target = self.arrays.take(dtype)
+        self.put(f"__bang_write_value({target}, {self.count}, {scalar});")
+        self.work += 1
+        return Vector(target, True)
+
+    # ---- memory ----
+    def load(self, e: Any) -> Vector | None:
+        """Copy what a load reads to NRAM, once for each address; None where its address is not affine."""
+        held, dtype = source(e), str(e.ty)
+        step = stride(held, e.indices, self.axis)
+        if step is None or step == 0 or any(mentions(n, self.axis) for n in loads(e) if not n.same_as(e)) or dtype == "bool":
+            return None
+        for known, vector in self.loaded:
+            if identical(known, e) and source(known).same_as(held):
+                return vector
+        target = self.arrays.take(dtype, self.text.name(held))
+        place = self.address(held, e.indices)
+        size = f"sizeof({TYPES[dtype]})"
+        if step == 1:
+            self.put(f"__memcpy({target}, {place}, {self.count} * {size}, GDRAM2NRAM);")
+            self.traffic += 1
+        elif step > 1:
+            self.put(f"__memcpy({target}, {place}, {size}, GDRAM2NRAM, {size}, {step} * {size}, {self.count} - 1);")
+            self.traffic += 16
+        else:
+            return None
+        vector = Vector(target, False)
+        self.loaded.append((e, vector))
+        return vector
+
+    def address(self, held: Any, indices: Any) -> str:
+        text = self.text.at(held, indices)
+        name, _, rest = text.partition("[")
+        return f"{name} + {rest[:-1]}" if rest != "0]" else name
+
+    def scalars(self, e: Any) -> Vector:
+        """Compute element by element: no builtin fits."""
+        dtype = str(e.ty)
+        target = self.arrays.take(dtype)
+        self.put(f"for (int e = 0; e < {self.count}; ++e) {target}[e] = {self.element(e)};")
+        self.scalar_loops.append(type(e).__name__ if type(e).__name__ != "Call" else str(e.op.name).split(".")[-1])
+        self.work += 64
+        return Vector(target, True)
+
+    def element(self, e: Any) -> str:
+        """Return the text of ``e`` at position ``e`` of the vector."""
+        kept = self.text.names[self.axis]
+        self.text.names[self.axis] = f"({self.first} + e)"
+        text = self.text.expr(e)
+        self.text.names[self.axis] = kept
+        return text
+
+    # ---- conditions ----
+    def choice(self, e: Any, condition: Any, yes: Any, no: Any) -> Vector:
+        """``condition ? yes : no``, where the condition cuts a range out of the vector and ``no`` is one value."""
+        cut = self.cut(condition) if not mentions(no, self.axis) else None
+        if cut is None or any(mentions(n, self.axis) for n in (no,)):
+            return self.scalars(e)
+        held = self.filled(self.text.expr(no), str(e.ty))
+        target = held.array
+        self.inside(cut, yes, target)
+        return Vector(target, True)
+
+    def inside(self, cut: Cut, value: Any, target: str) -> None:
+        """Write ``value`` to the part of ``target`` that the condition names."""
+        low, high = f"low{self.depth}", f"high{self.depth}"
+        self.put(f"const int {low} = {_fold('larger', ['0', *cut.low])}, {high} = {_fold('smaller', [self.count, *cut.high])};")
+        self.put(f"if ({' && '.join([*cut.when, f'{high} > {low}'])}) {{")
+        outer = (self.count, self.first, self.loaded, self.text.names[self.axis])
+        self.count, self.first, self.loaded = f"({high} - {low})", f"({self.first} + {low})", []
+        self.text.names[self.axis] = self.first
+        self.depth += 1
+        found = self.value(value)
+        if isinstance(found, Vector):
+            size = f"sizeof({TYPES[self.arrays.dtypes[target]]})"
+            self.put(f"__memcpy({target} + {low}, {found.array}, {self.count} * {size}, NRAM2NRAM);")
+        else:
+            self.put(f"__bang_write_value({target} + {low}, {self.count}, {found});")
+        self.arrays.give(found)
+        for _, vector in self.loaded:
+            self.arrays.idle.append(vector.array)
+        self.depth -= 1
+        self.count, self.first, self.loaded, self.text.names[self.axis] = outer
+        self.put("}")
+
+    def cut(self, condition: Any) -> Cut | None:
+        """Return a conjunction as a range of positions in the vector, and conditions that do not depend on the axis."""
+        low: list[str] = []
+        high: list[str] = []
+        when: list[str] = []
+        for part in conjuncts(condition):
+            if not mentions(part, self.axis):
+                when.append(self.text.expr(part))
+                continue
+            kind = type(part).__name__
+            if kind not in {"LE", "LT", "GE", "GT", "EQ"} or any(mentions(n, self.axis) for n in loads(part)):
+                return None
+            gap = part.b - part.a if kind in {"LE", "LT", "EQ"} else part.a - part.b  # gap >= 0, or > 0
+            step = slope(gap, self.axis)
+            if step not in (1, -1):
+                return None
+            edge = self.text.expr(replaced(gap, {self.axis: tirx.const(0, str(self.axis.ty))}))
+            strict = 1 if kind in {"LT", "GT"} else 0
+            if step == 1 or kind == "EQ":
+                start = f"-({edge}) + {strict} - {self.first}" if step == 1 else f"({edge}) - {self.first}"
+                low.append(start)
+                if kind == "EQ":
+                    high.append(f"{start} + 1")
+            else:
+                high.append(f"({edge}) + {1 - strict} - {self.first}")
+        return Cut(tuple(low), tuple(high), tuple(when))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Positions ``max(low) <= e < min(high)`` of a vector, under conditions that hold for all of it or for none."""
+
+    low: tuple[str, ...]
+    high: tuple[str, ...]
+    when: tuple[str, ...]
+
+
+def conjuncts(e: Any) -> list[Any]:
+    """Return the parts of a conjunction."""
+    if type(e).__name__ == "And":
+        return conjuncts(e.a) + conjuncts(e.b)
+    if type(e).__name__ == "Call" and str(e.op.name).endswith("likely"):
+        return conjuncts(e.args[0])
+    return [e]
+
+
+def _fold(function: str, items: list[str]) -> str:
+    text = items[0]
+    for item in items[1:]:
+        text = f"{function}({text}, {item})"
+    return text
