@@ -44,6 +44,8 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
     if chip.address > 1:
         raise EmitError("XP401", f"tails of vectors on {chip.name}, whose operands are aligned, are not written yet", hint="--arch mlu370")
     found = stages(func)
+    if any(t.dtype == "float64" for t in problem.tensors):
+        raise EmitError("XP401", "BANG has no double, and a parameter points to doubles")
     entry = entry_name(problem)
     if found is None:
         kernels, notes = imperative_kernels(func, entry, chip), []
@@ -53,7 +55,7 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
         notes = [f"estimate: {cost:.3g} bytes of transfer per core on {chip.name}; no chip was used"]
     text = _document(kernels, problem, func, chip)
     notes += [note for _, kernel in kernels for note in kernel.notes]
-    return Emitted("bang", text, ".mlu", "", IRModule({"main": func}), None, (), tuple(notes))
+    return Emitted("bang", text, ".mlu", "", IRModule({"main": func}), None, (), tuple(notes), "float64" in func.script())
 
 
 def best(stage: Stage, name: str, chip: Chip) -> Kernel:

@@ -16,6 +16,7 @@ _ALIGN = 64  # elements that a span is a multiple of, where it is cut
 _CALL = 200  # bytes of transfer that starting one builtin or copy is worth
 _MIN_SPAN = 256
 _WINDOW = 32
+_SCALAR = 512.0  # bytes of transfer that one scalar access to device memory is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ def spread(axes: tuple[Axis, ...], last: str, text: Text) -> tuple[list[str], st
     """Return the lines that take a task's number apart into axes, and the number of tasks before the last factor."""
     lines, below = [], last
     for axis in reversed(axes):
-        name = text.name(axis.var)
-        lines.append(f"const int {name} = task{f' / ({below})' if below != '1' else ''} % {axis.extent};")
+        name, cut = text.name(axis.var), "" if axis is axes[0] else f" % {axis.extent}"
+        lines.append(f"const int {name} = task{f' / ({below})' if below != '1' else ''}{cut};")
         below = f"{below} * {axis.extent}" if below != "1" else str(axis.extent)
     return lines[::-1], below
 
@@ -137,7 +138,8 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     taking, _ = spread(outer, str(chunks) if over == "spatial" else "1", text)
     lines += ["    " + line for line in taking]
     if over == "spatial":
-        lines.append(f"    const int {position} = {f'task % {chunks} * {span}' if chunks > 1 else '0'};")
+        chunk = "task" if not outer else f"task % {chunks}"
+        lines.append(f"    const int {position} = {f'{chunk} * {span}' if chunks > 1 else '0'};")
         lines.append(f"    const int n = {_length(position, span, axis.extent)};")
     lines += [line.replace("@SPAN", str(span)).replace("@LENGTH", _length(position, span, axis.extent)) for line in body]
     lines += ["  }", "}"]
@@ -259,5 +261,5 @@ def scalar_kernel(stage: Stage, name: str, chip: Chip) -> Kernel:
         lines += [f"{pad}  total = {_joined(stage.kind, 'total', 'value')};", f"{pad}}}", f"    {target} = total;"]
     lines += ["  }", "}"]
     steps = tasks * prod((a.extent for a in stage.reduces), start=1)
-    cost = -(-steps // (chip.clusters * CORES)) * 64.0 * max(len(loads(stage.value)), 1)
+    cost = -(-steps // (chip.clusters * CORES)) * _SCALAR * max(len(loads(stage.value)), 1)
     return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: scalar code",))

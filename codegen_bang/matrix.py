@@ -8,10 +8,11 @@ from typing import Any
 
 from codegen_bang.kernel import Kernel, frame, signature, spread
 from codegen_bang.stage import Axis, Stage, is_load, source, stride
+from codegen_bang.vectorize import TYPES
 from tvm_xpiler.core.chips import CORES, STACK, Chip
 
 _LANES = 64  # of the matrix unit: columns come in such groups
-_MOST_ROWS, _MOST_DEPTH = 128, 512
+_MOST_ROWS, _LEAST_ROWS, _MOST_DEPTH = 128, 16, 512
 _PEAK = 16.0  # multiply-adds that one byte of transfer is worth, by estimate
 
 
@@ -33,12 +34,16 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
     if chip.address > 1 or stage.kind != "add" or len(stage.reduces) != 1 or len(stage.spatial) < 2 or stage.dtype != "float32":
         return None
     product = stage.value
-    if type(product).__name__ != "Mul" or not is_load(product.a) or not is_load(product.b) or stage.guard is not None:
+    if type(product).__name__ != "Mul" or stage.guard is not None:
+        return None
+    factors = [f.value if type(f).__name__ == "Cast" else f for f in (product.a, product.b)]
+    dtypes = {str(f.ty) for f in factors}
+    if not all(is_load(f) for f in factors) or dtypes not in ({"float32"}, {"float16"}):
         return None
     k, column = stage.reduces[0], stage.spatial[-1]
     if stride(stage.buffer, stage.indices, column.var) != 1 or column.extent % _LANES:
         return None
-    for left, right in ((product.a, product.b), (product.b, product.a)):
+    for left, right in (factors, factors[::-1]):
         rows = [a for a in stage.spatial[:-1] if _step(left, a.var) and _step(right, a.var) == 0]
         if _step(left, column.var) != 0 or not _step(right, column.var) or not rows:
             continue
@@ -55,7 +60,13 @@ def _step(load: Any, v: Any) -> int | None:
 
 
 def _tiles(stage: Stage, name: str, chip: Chip, row: Axis, column: Axis, k: Axis, a: Operand, b: Operand) -> Kernel:
-    m = next(m for m in (_MOST_ROWS, 64, 32, 16, 8, 4, 2, 1) if m <= max(row.extent, 1))
+    cores = chip.clusters * CORES
+    others = prod((axis.extent for axis in stage.spatial if axis is not row and axis is not column), start=column.extent // _LANES)
+    sizes = [m for m in (_MOST_ROWS, 64, 32, 16, 8, 4, 2, 1) if m <= row.extent]
+    m = next(
+        (m for m in sizes if m >= _LEAST_ROWS and -(-row.extent // m) * others >= cores),
+        min(s for s in sizes if s >= _LEAST_ROWS or s == sizes[0]),
+    )
     depth, width = min(k.extent, _MOST_DEPTH), _LANES
     transposed = b.across == 1 and b.along != 1
     while 4 * (m * depth + 2 * m * width + (2 * depth * width if transposed else 0)) > chip.nram - STACK or 4 * depth * width > chip.wram:
@@ -70,34 +81,35 @@ def _tiles(stage: Stage, name: str, chip: Chip, row: Axis, column: Axis, k: Axis
     def address(held: Any, indices: Any) -> str:
         return "&" + text.at(held, indices)
 
-    held = {"rows": m * depth, "sum": m * width, "part": m * width}
-    held |= {"slice": depth * width, "turned": depth * width} if transposed else {}
+    ctype = TYPES[str(a.load.ty)]
+    held = {"rows": (ctype, m * depth), "sum": ("float", m * width), "part": ("float", m * width)}
+    held |= {"slice": (ctype, depth * width), "turned": (ctype, depth * width)} if transposed else {}
     lines = [
         signature(name, buffers, stage.buffer, text),
-        *(f"  __nram__ float {array}[{size}];" for array, size in held.items()),
-        f"  __wram__ float weights[{depth * width}];",
+        *(f"  __nram__ {kind} {array}[{size}];" for array, (kind, size) in held.items()),
+        f"  __wram__ {ctype} weights[{depth * width}];",
         f"  for (int task = taskId; task < {tasks}; task += taskDim) {{",
     ]
     taking, _ = spread(outer, f"{row_tiles} * {column_tiles}", text)
     lines += ["    " + line for line in taking]
     lines += [
-        f"    const int {i} = task / {column_tiles} % {row_tiles} * {m}, {j} = task % {column_tiles} * {width};",
+        f"    const int {i} = task / {column_tiles}{f' % {row_tiles}' if outer else ''} * {m}, {j} = task % {column_tiles} * {width};",
         f"    const int m = {_piece(i, m, row.extent)};",
         f"    __bang_write_zero(sum, m * {width});",
         f"    for (int {p} = 0; {p} < {k.extent}; {p} += {depth}) {{",
         f"      const int n = {_piece(p, depth, k.extent)};",
-        f"      __memcpy(rows, {address(source(a.load), a.load.indices)}, n * sizeof(float), GDRAM2NRAM, n * sizeof(float), {a.across} * sizeof(float), m - 1);",
+        f"      __memcpy(rows, {address(source(a.load), a.load.indices)}, n * sizeof({ctype}), GDRAM2NRAM, n * sizeof({ctype}), {a.across} * sizeof({ctype}), m - 1);",
     ]
     from_b = address(source(b.load), b.load.indices)
     if transposed:
         lines += [
-            f"      __memcpy(slice, {from_b}, {width} * sizeof(float), GDRAM2NRAM, {width} * sizeof(float), {b.along} * sizeof(float), n - 1);",
+            f"      __memcpy(slice, {from_b}, {width} * sizeof({ctype}), GDRAM2NRAM, {width} * sizeof({ctype}), {b.along} * sizeof({ctype}), n - 1);",
             f"      __bang_transpose(turned, slice, n, {width});",
-            f"      __memcpy(weights, turned, n * {width} * sizeof(float), NRAM2WRAM);",
+            f"      __memcpy(weights, turned, n * {width} * sizeof({ctype}), NRAM2WRAM);",
         ]
     else:
         lines.append(
-            f"      __memcpy(weights, {from_b}, n * sizeof(float), GDRAM2WRAM, n * sizeof(float), {b.across} * sizeof(float), {width} - 1);"
+            f"      __memcpy(weights, {from_b}, n * sizeof({ctype}), GDRAM2WRAM, n * sizeof({ctype}), {b.across} * sizeof({ctype}), {width} - 1);"
         )
     lines += [
         f"      __bang_matmul(part, rows, weights, m, n, {width});",

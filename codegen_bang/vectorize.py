@@ -11,19 +11,16 @@ from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, number
 from tvm_xpiler.core.tir import identical, tirx
 
 BYTES = {
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "int64": 8,
-}
-TYPES = {**C_NUMBERS, "float16": "half", "bool": "int8_t"}
+    "float32": 4, "float16": 2, "bfloat16": 2, "float64": 4, "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4,
+    "int64": 8, "uint64": 8,
+}  # fmt: skip
+TYPES = {**C_NUMBERS, "float16": "half", "bool": "int8_t", "float64": "float"}  # the chip has no double
+
+
+def narrow(e: Any) -> str:
+    """Return the dtype in which an expression is computed."""
+    dtype = str(e.ty)
+    return "float32" if dtype == "float64" else dtype
 
 
 class Text(Expressions):
@@ -32,7 +29,9 @@ class Text(Expressions):
     def expr(self, e: Any) -> str:
         if type(e).__name__ == "FloatImm" and str(e.ty) == "float16":
             return f"(half){number(float(e.value), 'float32')}"
-        return super().expr(e).replace("_Float16", "half")
+        if type(e).__name__ == "FloatImm":
+            return number(float(e.value), "float32")
+        return super().expr(e).replace("_Float16", "half").replace("(double)", "(float)")
 
     def math(self, op: str, args: list[str], dtype: str) -> str:
         op = {"abs": "fabs", "nearbyint": "rint"}.get(op, op)
@@ -105,16 +104,20 @@ class Vectorizer:
         if self.axis is None or not mentions(e, self.axis):
             return self.text.expr(e)
         kind = type(e).__name__
+        if kind == "Cast" and {str(e.ty), str(e.value.ty)} == {"float32", "float64"}:
+            return self.value(e.value)
         if is_load(e):
             found = self.load(e)
             if found is not None:
                 return found
-        elif kind in BINARY and str(e.ty) in VECTOR_TYPES:
+        elif kind in BINARY and narrow(e) in VECTOR_TYPES:
             return self.binary(kind, e)
         elif kind == "Call":
             op = str(e.op.name).split(".")[-1]
-            if op in UNARY and str(e.ty) in VECTOR_TYPES:
-                return self.unary(UNARY[op], self.value(e.args[0]), str(e.ty))
+            if op in UNARY and narrow(e) in VECTOR_TYPES:
+                return self.unary(UNARY[op], self.value(e.args[0]), narrow(e))
+            if op == "pow" and narrow(e) in VECTOR_TYPES and (times := _whole(e.args[1])) is not None:
+                return self.power(e, times)
             if op == "if_then_else":
                 return self.choice(e, e.args[0], e.args[1], e.args[2])
         elif kind == "Select":
@@ -134,7 +137,7 @@ class Vectorizer:
 
     def binary(self, kind: str, e: Any) -> Vector:
         both, one = BINARY[kind]
-        dtype = str(e.ty)
+        dtype = narrow(e)
         a = self.value(e.a)
         if kind == "Mul" and isinstance(a, Vector) and identical(e.a, e.b):
             target = self.target(dtype, a)
@@ -186,6 +189,17 @@ class Vectorizer:
         self.call(builtin, target, a.array)
         return Vector(target, True)
 
+    def power(self, e: Any, times: int) -> Vector:
+        """Multiply out a small whole power."""
+        base = self.value(e.args[0])
+        assert isinstance(base, Vector)
+        target = self.arrays.take(narrow(e))
+        self.call("__bang_mul", target, base.array, base.array)
+        for _ in range(times - 2):
+            self.call("__bang_mul", target, target, base.array)
+        self.arrays.give(base)
+        return Vector(target, True)
+
     def filled(self, scalar: str, dtype: str) -> Vector:
         """Return an array that holds one value everywhere."""
         target = self.arrays.take(dtype)
@@ -196,7 +210,7 @@ class Vectorizer:
     # ---- memory ----
     def load(self, e: Any) -> Vector | None:
         """Copy what a load reads to NRAM, once for each address; None where its address is not affine."""
-        held, dtype = source(e), str(e.ty)
+        held, dtype = source(e), narrow(e)
         step = stride(held, e.indices, self.axis)
         if step is None or step == 0 or any(mentions(n, self.axis) for n in loads(e) if not n.same_as(e)) or dtype == "bool":
             return None
@@ -225,7 +239,7 @@ class Vectorizer:
 
     def scalars(self, e: Any) -> Vector:
         """Compute element by element: no builtin fits."""
-        dtype = str(e.ty)
+        dtype = narrow(e)
         target = self.arrays.take(dtype)
         self.put(f"for (int e = 0; e < {self.count}; ++e) {target}[e] = {self.element(e)};")
         self.scalar_loops.append(type(e).__name__ if type(e).__name__ != "Call" else str(e.op.name).split(".")[-1])
@@ -246,7 +260,7 @@ class Vectorizer:
         cut = self.cut(condition) if not mentions(no, self.axis) else None
         if cut is None or any(mentions(n, self.axis) for n in (no,)):
             return self.scalars(e)
-        held = self.filled(self.text.expr(no), str(e.ty))
+        held = self.filled(self.text.expr(no), narrow(e))
         target = held.array
         self.inside(cut, yes, target)
         return Vector(target, True)
@@ -308,6 +322,12 @@ class Cut:
     low: tuple[str, ...]
     high: tuple[str, ...]
     when: tuple[str, ...]
+
+
+def _whole(e: Any) -> int | None:
+    """Return a constant exponent from 2 to 4."""
+    value = float(e.value) if type(e).__name__ in {"FloatImm", "IntImm"} else 0.0
+    return int(value) if value in (2.0, 3.0, 4.0) else None
 
 
 def conjuncts(e: Any) -> list[Any]:

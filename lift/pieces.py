@@ -148,11 +148,10 @@ def shrink(variables: Sequence[Expr], guard: Expr) -> dict[Expr, Expr]:
     for part in guard.args if guard.op == "and" else (guard,):
         if part.op != "le0":
             continue
-        terms, constant = E.linear(part.args[0])
-        if len(terms) == 1:
-            ((v, c),) = terms.items()
-            if v in variables and c > 0:
-                limit = (-constant) // c + 1
+        low = E.bounds(part.args[0])[0]
+        for v, c in E.linear(part.args[0])[0].items():
+            if v in variables and c > 0 and low > -float("inf"):
+                limit = int(-low) // c + 1  # the others at their least
                 if limit < E.info(v).hi:
                     return {v: E.var(E.info(v).name, 0, max(limit, 1), E.info(v).kind)}
     return {}

@@ -291,6 +291,7 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         session.options.seed,
         session.options.sets,
         determined=examination.determined,
+        narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
     return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name)) for name in targets}
 

@@ -30,7 +30,25 @@ def le0(e: Expr) -> Expr:
             return le0(add(atom.args[0], const(constant * c - c + 1)))
         if k == -1:
             return le0(add(const(constant * c), atom.args[0], -1))
+    for atom, k in terms.items() if e.op == "lin" else ():
+        least = _least(atom)
+        if least is not None and least[0] == (k < 0):  # x <= min(a, b) is x <= a and x <= b
+            rest = add(e, atom, -k)
+            return and_(*(le0(add(rest, part, k)) for part in least[1]))
     return node("le0", (e,), dtype="bool")
+
+
+def _least(e: Expr) -> tuple[bool, tuple[Expr, Expr]] | None:
+    """See an integer as the smaller (True) or the larger (False) of two; None where it is neither."""
+    if e.op in {"min", "max"} and e.is_int:
+        return e.op == "min", (e.args[0], e.args[1])
+    if e.op == "select" and e.is_int and e.args[0].op == "le0":
+        condition, a, b = e.args
+        for smaller, x, y in ((True, a, b), (False, b, a)):
+            gap = int_value(sub(condition.args[0], sub(x, y)))  # x <= y chooses a: for x = a the smaller one
+            if gap in (0, 1):
+                return smaller, (a, b)
+    return None
 
 
 def eq0(e: Expr) -> Expr:

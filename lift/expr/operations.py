@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, isinf
 
-from lift.expr.integers import add, bounds, linear, sub
+from lift.expr.integers import add, bounds, sub
 from lift.expr.logic import and_, eq0, not_, or_
 from lift.expr.nodes import _RANGE, INT_DTYPES, Expr, const, const_value, int_value, node
 
@@ -70,6 +70,8 @@ def binary(op: str, a: Expr, b: Expr) -> Expr:
         return a
     if op == "mul" and (x == 1 or y == 1):
         return b if x == 1 else a
+    if op == "mul" and -1 in (x, y):
+        return binary("sub", const(0, a.dtype), b if x == -1 else a)
     if op == "div" and y == 1:
         return a
     if op in {"max", "min"}:
@@ -90,6 +92,14 @@ def load(buffer: str, index: Expr, dtype: str) -> Expr:
     return node("load", (index,), buffer, dtype)
 
 
+_INDEX = frozenset({"lin", "var", "floordiv", "floormod", "select", "min", "max", "le0", "eq0", "and", "or", "not"})
+
+
+def _is_index(e: Expr) -> bool:
+    """Say whether an integer is made of loop variables alone."""
+    return e.op in _INDEX and all(map(_is_index, e.args))
+
+
 def cast(e: Expr, dtype: str) -> Expr:
     """Return ``e`` converted as C does; an integer that fits keeps its value."""
     if e.dtype == dtype:
@@ -102,11 +112,7 @@ def cast(e: Expr, dtype: str) -> Expr:
         lo, hi = _RANGE[dtype]
         if (low >= lo and high <= hi) or (dtype in {"int32", "int64"} and e.dtype in {"int32", "int64", "uint32"}):
             return e if e.dtype != "bool" else select(e, const(1), const(0))
-        if (
-            dtype in {"uint32", "uint64"}
-            and e.op in {"lin", "var", "floordiv", "floormod"}
-            and all(a.op in {"var", "floordiv", "floormod"} for a in linear(e)[0])
-        ):
+        if dtype in {"uint32", "uint64"} and _is_index(e):
             return e  # index arithmetic in unsigned
         inner, place = (e.args[0], int_value(e.args[1])) if e.op == "floordiv" else (e, 1)
         if inner.op == "pack" and place and dtype in {"int8", "uint8"}:  # a byte of a word that was made from bytes

@@ -15,7 +15,7 @@ class Emitted:
     """Code for one target.
 
     Attributes:
-        target: ``llvm`` or ``cuda``.
+        target: The platform: ``llvm``, ``cuda``, ``hip`` or ``bang``.
         text: Readable source with the host function of the original signature.
         suffix: The text's file ending.
         plan: The schedule as Python that runs against stock ``tvm.s_tir``.
@@ -23,6 +23,7 @@ class Emitted:
         runtime: TVM's executable, where the target has one that can be loaded here.
         binaries: Further files by name (a cubin).
         notes: What was chosen or left out, in words.
+        narrow: Whether double is computed as float, because the target has no double.
     """
 
     target: str
@@ -33,6 +34,7 @@ class Emitted:
     runtime: Any
     binaries: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+    narrow: bool = False
 
     def save_library(self, path: Path) -> None:
         """Write the loadable library to ``path``."""

@@ -27,7 +27,7 @@ from tvm_xpiler.core.source import SourceFile, Span
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked", "zeroed", "probe")
+MODES = ("native", "checked", "tracked", "narrow", "zeroed", "probe")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -35,6 +35,7 @@ _FLAGS = {
     "native": ["-O2", "-march=native"],
     "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
+    "narrow": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_NARROW"],
     "zeroed": ["-O0", "-march=native"],
     "probe": ["-O2", "-march=native", "-DXP_PROBE"],
 }
@@ -83,7 +84,7 @@ class Run:
     """What one run left.
 
     Attributes:
-        outputs: Output tensors by name, flat; for ``tracked`` floats of shape (n, 2): value and error bound.
+        outputs: Output tensors by name, flat; for ``tracked`` and ``narrow`` floats of shape (n, 2): value and error bound.
         where: For a sparse run, the ascending element positions that the rows of ``outputs`` have in their tensors; None otherwise.
         findings: What it found in the source.
         blocks_run: Blocks that ran, of ``blocks_total``; fewer when the budget of time was spent.
@@ -142,9 +143,10 @@ def _set_locals(cxx: str, value: str) -> tuple[str, ...]:
 
 
 class Oracle:
-    """One source file, built up to four ways.
+    """One source file, built up to six ways.
 
-    ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds.
+    ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds;
+    ``narrow``: the same for float in place of double; ``probe``: how far it reaches.
     """
 
     def __init__(
@@ -333,7 +335,7 @@ class Oracle:
             where: dict[str, Array] = {}
             for index, param in enumerate(problem.params):
                 if isinstance(param, TensorSpec) and param.role != "in":
-                    tracked = mode == "tracked" and "float" in param.dtype
+                    tracked = mode in {"tracked", "narrow"} and "float" in param.dtype
                     kind, row = (np.dtype(np.float64), (2,)) if tracked else (numpy_dtype(param.dtype), ())
                     raw = np.fromfile(folder / f"out{index}", dtype=np.uint8)
                     if sparse:

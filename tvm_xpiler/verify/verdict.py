@@ -32,7 +32,8 @@ class Verdict:
         matches: One entry per output and input set.
         mismatch: The first disagreement.
         reason: Why it failed, where there is no mismatch to show.
-        bounds: ``tracked`` when error bounds come from a float64 run with error analysis, ``relative`` otherwise.
+        bounds: ``tracked`` when error bounds come from a float64 run with error analysis, ``narrow`` when they are those of the program
+            with float in place of double, ``relative`` otherwise.
         sampled: What was left out, in words; empty when all was compared.
     """
 
@@ -170,6 +171,7 @@ def verify(
     sets: int | None = None,
     budget: float = 1.0,
     determined: dict[str, Array] | None = None,
+    narrow: frozenset[str] = frozenset(),
 ) -> dict[str, Verdict]:
     """Run original and translations on the same inputs and compare.
 
@@ -182,6 +184,7 @@ def verify(
         sets: Number of input sets; by default as many as the kernel's size allows in a few seconds.
         budget: Seconds for each run that computes error bounds.
         determined: That of the :class:`Examination`; other elements are not compared.
+        narrow: Artifacts that compute double as float: their bounds are those of such a program.
 
     Returns:
         A verdict per artifact.
@@ -205,14 +208,15 @@ def verify(
         if native.sampled or native.where is not None:
             _refuse_partial(native)
             sampled[f"outputs from {native.blocks_run} of {native.blocks_total} blocks: the corners and scattered ones"] = None
-        tracked: Run | None = None
-        if tracked_form:
+        tracked: dict[bool, Run] = {}
+        for narrowed in {name in narrow for name in artifacts if name not in failed} if tracked_form else ():
             try:
-                tracked = oracle.run("tracked", problem, data.arrays, fill, budget=budget)
+                run = tracked[narrowed] = oracle.run("narrow" if narrowed else "tracked", problem, data.arrays, fill, budget=budget)
             except RunError:
                 tracked_form = False
-        if tracked is not None and tracked.sampled:
-            sampled[f"error bounds of {data.kind} inputs from {tracked.blocks_run} of {tracked.blocks_total} blocks"] = None
+                break
+            if run.sampled:
+                sampled[f"error bounds of {data.kind} inputs from {run.blocks_run} of {run.blocks_total} blocks"] = None
         if native.seconds > 1.0 and sets is None:
             count = min(count, 2)
         for name, execute in artifacts.items():
@@ -224,7 +228,7 @@ def verify(
                 failed[name] = Verdict("failed", name, tuple(matches[name]), reason=error.message)
                 continue
             for tensor in problem.outputs:
-                result = _compare(tensor, data, fill, got, want, tracked)
+                result = _compare(tensor, data, fill, got, want, tracked.get(name in narrow))
                 if isinstance(result, Mismatch):
                     failed[name] = Verdict("failed", name, tuple(matches[name]), result)
                     break
@@ -237,7 +241,8 @@ def verify(
         elif not any(m.written for m in matches[name]):
             verdicts[name] = Verdict("failed", name, tuple(matches[name]), reason="the original writes nothing that could be compared")
         else:
-            verdicts[name] = Verdict("tested", name, tuple(matches[name]), bounds=bounds, sampled=tuple(sampled))
+            kind = "narrow" if name in narrow and tracked_form else bounds
+            verdicts[name] = Verdict("tested", name, tuple(matches[name]), bounds=kind, sampled=tuple(sampled))
     return verdicts
 
 

@@ -6,7 +6,11 @@
 
 namespace xp {
 extern long ambiguous;  // comparisons and conversions that the error bound leaves undecided
+#ifdef XP_NARROW  // what the program would be with float in place of double
+constexpr double unit(int p) { return p >= 24 ? 0x1p-24 : p == 11 ? 0x1p-11 : 0x1p-8; }
+#else
 constexpr double unit(int p) { return p == 24 ? 0x1p-24 : p == 53 ? 0x1p-53 : p == 11 ? 0x1p-11 : 0x1p-8; }
+#endif
 constexpr double mag(double x) { return x < 0 ? -x : x; }
 
 template <int P> struct Tracked {
