@@ -256,35 +256,58 @@ class Vectorizer:
 
     # ---- conditions ----
     def choice(self, e: Any, condition: Any, yes: Any, no: Any) -> Vector:
-        """``condition ? yes : no``, where the condition cuts a range out of the vector and ``no`` is one value."""
-        cut = self.cut(condition) if not mentions(no, self.axis) else None
-        if cut is None or any(mentions(n, self.axis) for n in (no,)):
+        """``condition ? yes : no``, where the condition cuts a range out of the vector."""
+        dtype = narrow(e)
+        if not mentions(condition, self.axis):
+            target = self.arrays.take(dtype)
+            for line, part in ((f"if ({self.text.expr(condition)}) {{", yes), ("} else {", no)):
+                self.put(line)
+                self.apart(part, target, "")
+            self.put("}")
+            return Vector(target, True)
+        cut = self.cut(condition)
+        if cut is None:
             return self.scalars(e)
-        held = self.filled(self.text.expr(no), narrow(e))
-        target = held.array
+        rest = self.value(no)
+        if isinstance(rest, Vector) and not rest.free:
+            target = self.arrays.take(dtype)
+            self.move(target, rest)
+        else:
+            target = rest.array if isinstance(rest, Vector) else self.filled(rest, dtype).array
         self.inside(cut, yes, target)
         return Vector(target, True)
+
+    def move(self, target: str, found: Operand) -> None:
+        """Put a value where it belongs."""
+        if isinstance(found, Vector):
+            dtype = self.arrays.dtypes[found.array]
+            self.put(f"__memcpy({target}, {found.array}, {self.count} * sizeof({TYPES[dtype]}), NRAM2NRAM);")
+            self.work += 1
+        else:
+            self.put(f"__bang_write_value({target}, {self.count}, {found});")
+            self.work += 1
+
+    def apart(self, value: Any, target: str, offset: str) -> None:
+        """Compute a value in a scope of its own, where nothing is loaded yet."""
+        outer, self.loaded = self.loaded, []
+        self.depth += 1
+        found = self.value(value)
+        self.move(f"{target}{offset}", found)
+        self.arrays.give(found)
+        self.arrays.idle += [vector.array for _, vector in self.loaded]
+        self.depth -= 1
+        self.loaded = outer
 
     def inside(self, cut: Cut, value: Any, target: str) -> None:
         """Write ``value`` to the part of ``target`` that the condition names."""
         low, high = f"low{self.depth}", f"high{self.depth}"
         self.put(f"const int {low} = {_fold('larger', ['0', *cut.low])}, {high} = {_fold('smaller', [self.count, *cut.high])};")
         self.put(f"if ({' && '.join([*cut.when, f'{high} > {low}'])}) {{")
-        outer = (self.count, self.first, self.loaded, self.text.names[self.axis])
-        self.count, self.first, self.loaded = f"({high} - {low})", f"({self.first} + {low})", []
+        outer = (self.count, self.first, self.text.names[self.axis])
+        self.count, self.first = f"({high} - {low})", f"({self.first} + {low})"
         self.text.names[self.axis] = self.first
-        self.depth += 1
-        found = self.value(value)
-        if isinstance(found, Vector):
-            size = f"sizeof({TYPES[self.arrays.dtypes[target]]})"
-            self.put(f"__memcpy({target} + {low}, {found.array}, {self.count} * {size}, NRAM2NRAM);")
-        else:
-            self.put(f"__bang_write_value({target} + {low}, {self.count}, {found});")
-        self.arrays.give(found)
-        for _, vector in self.loaded:
-            self.arrays.idle.append(vector.array)
-        self.depth -= 1
-        self.count, self.first, self.loaded, self.text.names[self.axis] = outer
+        self.apart(value, target, f" + {low}")
+        self.count, self.first, self.text.names[self.axis] = outer
         self.put("}")
 
     def cut(self, condition: Any) -> Cut | None:

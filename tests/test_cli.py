@@ -62,3 +62,12 @@ void g(const float* a, const float* b, float* out, int n) {
     other = cli("same", str(tmp_path / "a.c"), str(tmp_path / "c.c"), "--arg", "n=64")
     assert other.returncode == 3
     assert "*" in other.stdout
+
+
+def test_lift_shows_the_source_of_each_block() -> None:
+    done = cli("lift", str(KERNELS / "softmax_shared.cu"), "--arg", "rows=4", "--arg", "cols=512")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    block = next(i for i, line in enumerate(lines) if 'T.sblock("best")' in line)
+    assert "softmax_shared.cu:9:" in lines[block - 1]
+    assert "best = fmaxf(best" in lines[block - 1]

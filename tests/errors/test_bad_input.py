@@ -32,6 +32,13 @@ CASES = {
         "__global__ void k(const float* x, float* y) {\n  __shared__ float s[64];\n  s[threadIdx.x] = x[threadIdx.x];\n  y[blockIdx.x * 64 + threadIdx.x] = s[63 - threadIdx.x];\n}\n",
         IO,
     ),
+    "divergent barrier": (
+        "XP204",
+        4,
+        "__global__ void k(const float* x, float* y) {\n  __shared__ float s[64];\n  if (threadIdx.x < 32) { __syncthreads(); s[threadIdx.x] = 0; }\n"
+        "  else { s[threadIdx.x] = x[threadIdx.x]; __syncthreads(); }\n  y[blockIdx.x * 64 + threadIdx.x] = s[threadIdx.x];\n}\n",
+        IO,
+    ),
     "out of bounds": (
         "XP202",
         3,

@@ -169,3 +169,27 @@ def test_halves_round_away_from_zero_everywhere() -> None:
     )
     result = translate(SourceFile("f.c", text), ["llvm", "cuda"], Options(scalars={"n": 500}))
     assert result.ok, [v.mismatch or v.reason for t in result.targets.values() for v in t.verdicts]
+
+
+@pytest.mark.parametrize(
+    ("size", "chip", "code"), [(100, "mlu370", None), (100, "mlu270", "XP206"), (128, "mlu270", None), (300_000, "mlu370", "XP111")]
+)
+def test_a_chip_has_its_sizes_and_alignment(size: int, chip: str, code: str | None) -> None:
+    text = f"""
+__mlu_entry__ void k(float* x, float* y) {{
+  __nram__ float a[{size}];
+  __memcpy(a, x, {size} * sizeof(float), GDRAM2NRAM);
+  __bang_active_relu(a, a, {size});
+  __memcpy(y, a, {size} * sizeof(float), NRAM2GDRAM);
+}}
+"""
+    options = Options(grid=(1, 1, 1), chip=chip)
+    if code is None:
+        result = translate(SourceFile("k.mlu", text), "llvm", options)
+        assert result.ok
+        assert any("about 1 %" in note for note in result.lifted.assumed)
+        return
+    with pytest.raises(XpilerError) as caught:
+        translate(SourceFile("k.mlu", text), "llvm", options)
+    assert caught.value.code == code
+    assert caught.value.span is not None

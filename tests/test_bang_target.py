@@ -1,0 +1,66 @@
+"""Any dialect to BANG C: the text is run by the oracle, every access checked, and lifts to the normal form that it came from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from codegen_bang import builtins
+from tvm_xpiler import Options, translate
+from tvm_xpiler.core.errors import XpilerError
+from tvm_xpiler.core.fingerprint import SEMANTICS
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.manifest import read_manifest
+
+ENTRIES = {e.file.stem: e for e in read_manifest(Path(__file__).parent.parent / "examples" / "kernels" / "manifest.toml")}
+VECTORS = ["softmax_shared", "conv2d_padded", "rotary_embedding", "row_mean_two_level", "gemm_mfma"]
+
+
+@pytest.mark.parametrize("name", [*VECTORS, "gemm_tiled", "histogram", "transpose_tiled"])
+def test_emitted_bang_is_verified(name: str) -> None:
+    result = translate(ENTRIES[name].file, "bang", ENTRIES[name].options)
+    target = result.targets["bang"]
+    assert target.ok, [v.mismatch or v.reason for v in target.verdicts]
+    assert "__mlu_entry__" in target.emitted.text
+    assert "<<<" in target.emitted.text
+    if name in VECTORS:
+        assert "__bang_" in target.emitted.text
+    if name == "gemm_tiled":
+        assert "__bang_matmul" in target.emitted.text
+
+
+def test_every_builtin_of_the_table_is_in_the_header() -> None:
+    header = (SEMANTICS / "bang.h").read_text()
+    declared = set(re.findall(r"\b(__bang_\w+)\(", header))
+    used = {name for pair in builtins.BINARY.values() for name in pair if name}
+    used |= {*builtins.UNARY.values(), *builtins.CASTS.values(), *builtins.POOLS.values()}
+    assert used <= declared
+
+
+@pytest.mark.parametrize(
+    "op", ["exp(x[i])", "log(x[i] * x[i] + 1)", "sqrt(fabs(x[i]))", "tanh(x[i])", "sin(x[i]) + cos(x[i])", "exp2(x[i])"]
+)
+def test_functions_of_the_table_compute_what_they_stand_for(op: str) -> None:
+    calls = re.sub(r"(exp2|exp|log|sqrt|tanh|sin|cos|fabs)\(", r"\1f(", op)
+    text = f"#include <math.h>\nvoid f(const float* x, float* y, int n) {{ for (int i = 0; i < n; i++) y[i] = {calls} - 2 * x[i]; }}\n"
+    target = translate(SourceFile("f.c", text), "bang", Options(scalars={"n": 700})).targets["bang"]
+    assert target.ok, [v.mismatch or v.reason for v in target.verdicts]
+    assert not any("scalar" in note for note in target.emitted.notes)
+
+
+def test_double_is_computed_as_float_and_says_so() -> None:
+    text = "void f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 0.1 * x[i] + 0.3; }\n"
+    result = translate(SourceFile("f.c", text), ["llvm", "bang"], Options(scalars={"n": 700}))
+    assert result.ok
+    assert {v.bounds for v in result.targets["llvm"].verdicts} == {"tracked"}
+    assert {v.bounds for v in result.targets["bang"].verdicts} == {"narrow"}
+    assert "double" not in result.targets["bang"].emitted.text
+
+
+@pytest.mark.parametrize(("arch", "code"), [("mlu999", "XP402"), ("mlu270", "XP401")])
+def test_chips_that_have_no_form(arch: str, code: str) -> None:
+    with pytest.raises(XpilerError) as caught:
+        translate(ENTRIES["relu"].file, "bang", Options(scalars={"n": 100}, arch=arch))
+    assert caught.value.code == code
