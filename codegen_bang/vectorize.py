@@ -7,8 +7,9 @@ from typing import Any
 
 from codegen_bang.builtins import BINARY, CASTS, COMMUTES, UNARY, VECTOR_TYPES
 from codegen_bang.stage import is_load, loads, mentions, replaced, slope, source, stride
-from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, number
+from tvm_xpiler.core.ctext import C_NUMBERS, number
 from tvm_xpiler.core.tir import identical, tirx
+from tvm_xpiler.emit.imperative import DeviceText
 
 BYTES = {
     "float32": 4, "float16": 2, "bfloat16": 2, "float64": 4, "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4,
@@ -23,20 +24,17 @@ def narrow(e: Any) -> str:
     return "float32" if dtype == "float64" else dtype
 
 
-class Text(Expressions):
-    """Scalar BANG C."""
+class Text(DeviceText):
+    """Scalar BANG C: there is no double."""
 
     def expr(self, e: Any) -> str:
-        if type(e).__name__ == "FloatImm" and str(e.ty) == "float16":
-            return f"(half){number(float(e.value), 'float32')}"
         if type(e).__name__ == "FloatImm":
-            return number(float(e.value), "float32")
-        return super().expr(e).replace("_Float16", "half").replace("(double)", "(float)")
+            literal = number(float(e.value), "float32")
+            return f"(half){literal}" if str(e.ty) == "float16" else literal
+        return super().expr(e).replace("(double)", "(float)")
 
     def math(self, op: str, args: list[str], dtype: str) -> str:
-        op = {"abs": "fabs", "nearbyint": "rint"}.get(op, op)
-        call = f"{op}f({', '.join(f'(float){a}' if dtype == 'float16' else a for a in args)})"
-        return f"(half){call}" if dtype == "float16" else call
+        return super().math(op, args, "float32" if dtype == "float64" else dtype)
 
 
 @dataclass(frozen=True, slots=True)

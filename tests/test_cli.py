@@ -15,8 +15,9 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_translate_writes_a_bundle(tmp_path: Path) -> None:
-    done = cli("translate", str(KERNELS / "relu.cu"), "--arg", "n=500", "--to", "llvm", "--to", "cuda", "-o", str(tmp_path))
+    done = cli("translate", str(KERNELS / "relu.cu"), "--arg", "n=500", "--to", "llvm", "--to", "cuda", "--to", "bang", "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr
+    assert "__mlu_entry__" in (tmp_path / "relu" / "bang" / "relu.mlu").read_text()
     report = json.loads((tmp_path / "relu" / "report.json").read_text())
     assert report["ok"] is True
     assert report["lift"]["grade"] == "A"

@@ -78,7 +78,7 @@ def write(t: Translation, out: Path) -> Path:
             (folder / f"{stem}{target.emitted.suffix}{mark}").write_text(target.emitted.text)
             if target.emitted.plan:
                 (folder / "plan.py").write_text("from tvm import s_tir\n\n\n" + target.emitted.plan + "\n")
-            if target.ok:
+            if target.ok and target.emitted.runtime is not None:
                 target.emitted.save_library(folder / "module.so")
             for file, data in target.emitted.binaries:
                 (folder / file).write_bytes(data)

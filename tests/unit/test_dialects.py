@@ -193,3 +193,19 @@ __mlu_entry__ void k(float* x, float* y) {{
         translate(SourceFile("k.mlu", text), "llvm", options)
     assert caught.value.code == code
     assert caught.value.span is not None
+
+
+def test_what_has_no_normal_form_goes_to_every_target() -> None:
+    text = """
+__global__ void k(const float* x, float* y) {
+  int i = blockIdx.x * 32 + threadIdx.x;
+  float r = 1.0f, last = 0.0f;
+  for (int step = 0; step < 40 && r != last; step++) { last = r; r = 0.5f * (r + fabsf(x[i]) / r); }
+  y[i] = r;
+}
+"""
+    options = Options(buffers={"x": (128, "in"), "y": (128, "out")}, grid=(4, 1, 1), block=(32, 1, 1))
+    result = translate(text, ["llvm", "cuda", "hip", "bang"], options)
+    assert result.ok, [v.mismatch or v.reason for t in result.targets.values() for v in t.verdicts]
+    assert result.lifted.grade == "B"
+    assert "dim3(4, 1, 1), dim3(32, 1, 1)" in result.targets["cuda"].emitted.text

@@ -90,6 +90,21 @@ class Printer(Expressions):
             raise EmitError("XP401", f"C source has no form of TIR's {kind}")
 
 
+_HELPERS = {
+    "xp_max(": "template <class T> {}T xp_max(T a, T b) {{ return a > b ? a : b; }}",
+    "xp_min(": "template <class T> {}T xp_min(T a, T b) {{ return a < b ? a : b; }}",
+    "xp_floor": "template <class T, class U> {}auto xp_floordiv(T a, U b) {{ return a / b - (a % b != 0 && (a < 0) != (b < 0)); }}",
+    "xp_floormod(": "template <class T, class U> {}auto xp_floormod(T a, U b) {{ return a - b * xp_floordiv(a, b); }}",
+    "xp_bits<": "template <class T, class S> {}T xp_bits(S s) {{ T t; memcpy(&t, &s, sizeof t); return t; }}",
+}
+
+
+def helpers(body: str, prefix: str) -> str:
+    """Return the definitions of the functions that a printed body calls, each behind ``prefix``."""
+    lines = [text.format(prefix) for used, text in _HELPERS.items() if used in body]
+    return "\n".join([*lines, "", ""]) if lines else ""
+
+
 def c_text(module: IRModule, problem: Problem) -> str:
     """Return a C++ file with the host function of the original signature.
 
@@ -106,26 +121,13 @@ def c_text(module: IRModule, problem: Problem) -> str:
     signature = c_signature(problem).replace("half*", "_Float16*").replace("__nv_bfloat16*", "__bf16*")
     scalars = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec)]
     body = "\n".join(printer.lines)
-    helpers = []
-    if "xp_max(" in body or "xp_min(" in body:
-        helpers += [
-            "template <class T> static inline T xp_max(T a, T b) { return a > b ? a : b; }",
-            "template <class T> static inline T xp_min(T a, T b) { return a < b ? a : b; }",
-        ]
-    if "xp_floordiv(" in body or "xp_floormod(" in body:
-        helpers += [
-            "template <class T, class U> static inline auto xp_floordiv(T a, U b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }",
-            "template <class T, class U> static inline auto xp_floormod(T a, U b) { return a - b * xp_floordiv(a, b); }",
-        ]
-    if "xp_bits<" in body:
-        helpers.append("template <class T, class S> static inline T xp_bits(S s) { T t; std::memcpy(&t, &s, sizeof t); return t; }")
+    support = helpers(body, "static inline ")
     head = ["#include <cmath>", "#include <cstdint>", "#include <cstring>", "#include <memory>", ""]
     note = [f"// Specialized to {', '.join(scalars)}."] if scalars else []
     return "\n".join(
         [
             *head,
-            *helpers,
-            *([""] if helpers else []),
+            *([support] if support else []),
             *note,
             f'extern "C" void {entry_name(problem)}({signature}) {{',
             body,

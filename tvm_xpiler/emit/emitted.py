@@ -20,7 +20,7 @@ class Emitted:
         suffix: The text's file ending.
         plan: The schedule as Python that runs against stock ``tvm.s_tir``.
         module: The scheduled module.
-        runtime: TVM's executable, where the target has one that can be loaded here.
+        runtime: TVM's executable; None where the text is all there is.
         binaries: Further files by name (a cubin).
         notes: What was chosen or left out, in words.
         narrow: Whether double is computed as float, because the target has no double.

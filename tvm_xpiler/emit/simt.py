@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, Schedule, ScheduleError, Target, compile_module
 from tvm_xpiler.core.toolchain import run_compiler, tools
+from tvm_xpiler.emit.c_source import helpers
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
+from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.schedule.gpu_rules import schedule_gpu
 
 _AXES = ("x", "y", "z")
@@ -70,6 +73,8 @@ def emit_simt(
     arch = arch or ARCHITECTURES[platform]
     flavour = _FLAVOURS[platform]
     plan = ""
+    if is_imperative(func):
+        return _imperative(func, problem, platform, arch)
     func = _temporaries_as_parameters(func)
     if scheduled is None:
         sch = Schedule(IRModule({"main": func}), error_render_level="fast")
@@ -86,17 +91,36 @@ def emit_simt(
     if not built.mod.imports:
         raise EmitError("XP401", "the schedule has no GPU kernel")
     source = built.mod.imports[0].inspect_source()
-    text = _document(source, problem, scheduled["main"], flavour)
+    temporaries = _temporaries(list(scheduled["main"].params)[len(problem.tensors) :])
+    text = _document(_cleaned(source, entry_name(problem)), launch_extents(scheduled["main"]), problem, temporaries, flavour)
     binaries, notes = _binary(text, arch, flavour)
     return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
 
 
-def _document(source: str, problem: Problem, func: PrimFunc, flavour: Flavour) -> str:
-    """Return the kernels and a launcher that allocates, copies and launches."""
+def _imperative(func: PrimFunc, problem: Problem, platform: Platform, arch: str) -> Emitted:
+    """Emit a function without a normal form: the source's blocks, and its threads where no barrier ties them together."""
+    flavour, kernels, nests, buffers = _FLAVOURS[platform], [], [], []
+    for position, launch in enumerate(launches(func)):
+        printer = DevicePrinter()
+        printer.used |= {"blockIdx", "gridDim", "threadIdx", "blockDim"}
+        lane = ("threadIdx.x", "blockDim.x")
+        blocks, threads = launch.write(printer, "blockIdx.x", "gridDim.x", "blockIdx.x == 0", lane)
+        buffers = list(launch.buffers)
+        parameters = ", ".join(f"{C_TYPES[str(b.ty.dtype)]}* {printer.name(b)}" for b in buffers)
+        kernels += [f"__global__ void {entry_name(problem)}_kernel_{position}({parameters}) {{", *printer.lines, "}", ""]
+        nests.append(((blocks, 1, 1), (threads, 1, 1)))
+    body = "\n".join(kernels)
+    text = _document(helpers(body, "__device__ ") + body, nests, problem, _temporaries(buffers[len(problem.tensors) :]), flavour)
+    binaries, notes = _binary(text, arch, flavour)
+    note = "no normal form: the blocks of the source, their threads one after the other where barriers tie them together"
+    return Emitted(platform.value, text, flavour.suffix, "", IRModule({"main": func}), None, binaries, (note, *notes))
+
+
+def _cleaned(source: str, entry: str) -> str:
+    """Return TVM's kernels without its prelude, with readable literals and names."""
     start = source.index('extern "C" __global__')
     kernels = re.sub(r'^extern "C" __global__[^{;]*;\n', "", source[start:], flags=re.MULTILINE)
     kernels = re.sub(r"-?0x[0-9a-f.]+p[+-]\d+f/\*([^*]*)\*/", lambda m: _literal(m.group(1), m.group(0)), kernels)
-    entry = entry_name(problem)
     kernels = re.sub(r"\bmain_kernel\b", f"{entry}_kernel", kernels)
     kernels = re.sub(r"\bmain_kernel_(\d+)\b", rf"{entry}_kernel_\1", kernels)
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
@@ -104,16 +128,21 @@ def _document(source: str, problem: Problem, func: PrimFunc, flavour: Flavour) -
     kernels = re.sub(r"alignas\(\d+\) (\w+ \w+\[1\];)", r"\1", kernels)
     for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):
         kernels = re.sub(rf"\b{short}\b", spelled, kernels)
+    return kernels
+
+
+Extents = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+def _document(kernels: str, nests: list[Extents], problem: Problem, temporaries: dict[str, tuple[str, int]], flavour: Flavour) -> str:
+    """Return the kernels and a launcher that allocates, copies and launches."""
+    entry = entry_name(problem)
     signatures = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)", kernels)
-    nests = launch_extents(func)
     if len(nests) != len(signatures):
         raise EmitError("XP401", f"{len(signatures)} kernels were generated for {len(nests)} scheduled nests")
     params = {t.name: t for t in problem.tensors}
     api = flavour.prefix
     lines = [f'extern "C" void {entry}({c_signature(problem)}) {{']
-    temporaries: dict[str, tuple[str, int]] = {}
-    for buffer in _temporaries(func, len(problem.tensors)):
-        temporaries[buffer[0]] = (buffer[1], buffer[2])
     used = {word.split()[-1].lstrip("*") for _, arguments in signatures for word in arguments.split(",") if word.strip()}
     for t in problem.tensors:
         if t.name in used:
@@ -161,7 +190,7 @@ def _literal(readable: str, exact: str) -> str:
     return short + ("f" if any(c in short for c in ".e") else ".0f")
 
 
-def launch_extents(func: PrimFunc) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+def launch_extents(func: PrimFunc) -> list[Extents]:
     """Return grid and block of each kernel, in order, from the thread bindings of the scheduled nests."""
     body = func.body.block.body
     nests = list(body.seq) if type(body).__name__ == "SeqStmt" else [body]
@@ -203,15 +232,9 @@ def _temporaries_as_parameters(func: PrimFunc) -> PrimFunc:
     return PrimFunc([*func.params, *held], body).with_attrs({"global_symbol": "main", "tirx.noalias": True, "s_tir": True})
 
 
-def _temporaries(func: PrimFunc, tensors: int) -> list[tuple[str, str, int]]:
-    """Return name, dtype and size of the parameters behind the problem's own tensors."""
-    result = []
-    for buffer in list(func.params)[tensors:]:
-        size = 1
-        for extent in buffer.ty.shape:
-            size *= int(extent)
-        result.append((str(buffer.name), str(buffer.ty.dtype), size))
-    return result
+def _temporaries(buffers: list[Any]) -> dict[str, tuple[str, int]]:
+    """Return dtype and size of buffers by name."""
+    return {str(b.name): (str(b.ty.dtype), prod((int(n) for n in b.ty.shape), start=1)) for b in buffers}
 
 
 def _binary(text: str, arch: str, flavour: Flavour) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
