@@ -18,6 +18,10 @@ def combine(kind: str, a: Expr, b: Expr) -> Expr:
     if a.is_int and kind == "mul":
         return E.mul(a, b)
     for x, r in ((a, b), (b, a)):
+        if r.op == "reduce" and E.reduce_kind(r) == kind and kind in {"max", "min"}:  # what the reduction sees anyway
+            over, body = E.open_reduce(r)
+            if E.substitute(body, {v: E.const(0) for v in over}) is x:
+                return r
         if r.op == "reduce" and E.reduce_kind(r) == kind and len(E.reduce_vars(r)) == 1:
             over, body = E.open_reduce(r)
             v = over[0]

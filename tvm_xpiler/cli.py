@@ -254,12 +254,13 @@ def verify(original: Path, translated: Path, **o: Any) -> None:
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--any-dtype", is_flag=True, help="Element types may differ.")
+@click.option("--any-order", is_flag=True, help="Parameters may stand in another order.")
 @_launch_options
-def same(first: Path, second: Path, any_dtype: bool, **o: Any) -> None:
+def same(first: Path, second: Path, any_dtype: bool, any_order: bool, **o: Any) -> None:
     """Say whether FIRST and SECOND, in any dialects, have one normal form; show where they part (exit code 3)."""
     from tvm_xpiler.same import compare
 
-    found = compare(read_source(first), read_source(second), _options(o), not any_dtype)
+    found = compare(read_source(first), read_source(second), _options(o), not any_dtype, not any_order)
     if found.same:
         click.echo(f"one normal form, grade {found.first.grade}")
         sys.exit(DONE)
