@@ -9,6 +9,7 @@ from lift.expr import Expr
 
 FOLDED = ("add", "max", "min")
 _MIN_TERMS = 4
+_FLT_MAX = 3.4028234663852886e38
 
 
 def combine(kind: str, a: Expr, b: Expr) -> Expr:
@@ -20,8 +21,8 @@ def combine(kind: str, a: Expr, b: Expr) -> Expr:
     for x, r in ((a, b), (b, a)):
         if r.op == "reduce" and E.reduce_kind(r) == kind and kind in {"max", "min"}:  # what the reduction sees anyway
             over, body = E.open_reduce(r)
-            if E.substitute(body, {v: E.const(0) for v in over}) is x:
-                return r
+            if E.const_value(x) == (-_FLT_MAX if kind == "max" else _FLT_MAX) or E.substitute(body, {v: E.const(0) for v in over}) is x:
+                return r  # TIR's own reductions start from the largest finite number
         if r.op == "reduce" and E.reduce_kind(r) == kind and len(E.reduce_vars(r)) == 1:
             over, body = E.open_reduce(r)
             v = over[0]

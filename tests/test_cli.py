@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from tvm_xpiler import load
+from tvm_xpiler.core.errors import ConfigError
+
 KERNELS = Path(__file__).parent.parent / "examples" / "kernels"
 
 
@@ -23,6 +29,16 @@ def test_translate_writes_a_bundle(tmp_path: Path) -> None:
     assert report["lift"]["grade"] == "A"
     assert (tmp_path / "relu" / "llvm" / "module.so").stat().st_size > 1000
     assert 'extern "C" void relu_host' in (tmp_path / "relu" / "cuda" / "relu.cu").read_text()
+    relu = load(tmp_path / "relu")
+    x, y = np.linspace(-1, 1, 500, dtype=np.float32), np.full((5, 100), np.nan, np.float32)
+    relu(x, y)
+    np.testing.assert_array_equal(y.ravel(), np.maximum(x, 0))
+    with pytest.raises(ValueError, match="500 elements"):
+        relu(x[:99], y)
+    with pytest.raises(TypeError, match="float32"):
+        relu(x.astype(np.float64), y)
+    with pytest.raises(ConfigError):
+        load(tmp_path)
 
 
 def test_exit_codes(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import Verdict as Verdict
     from tvm_xpiler.api import judge as judge
     from tvm_xpiler.api import lift as lift
+    from tvm_xpiler.api import load as load
     from tvm_xpiler.api import translate as translate
 
 __version__ = "0.1.0"
-__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "translate"]
+__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "load", "translate"]
 
 
 def __getattr__(name: str) -> object:

@@ -11,13 +11,14 @@ from lift.lifted import lift as lift_front
 from tvm_xpiler import pipeline
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.source import SourceFile, read_source
+from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Options, Session, Translation
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "translate"]
+__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "load", "translate"]
 
 
 def _source(kernel: str | Path | SourceFile) -> SourceFile:

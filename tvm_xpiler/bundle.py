@@ -41,6 +41,7 @@ def report(t: Translation) -> dict[str, Any]:
             name: {
                 "ok": target.ok,
                 "notes": list(target.emitted.notes),
+                "shapes": [[int(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
                 "verdicts": [
                     {
                         "grade": v.grade, "artifact": v.artifact, "summary": verdict_line(v), "bounds": v.bounds, "sampled": list(v.sampled),
