@@ -90,6 +90,7 @@ class Vectorizer:
         self.first = text.name(axis) if axis is not None else ""
         self.loaded: list[tuple[Any, Vector]] = []
         self.scalar_loops: list[str] = []
+        self.cuts = 0
         self.traffic = 0  # transfers of a span, of which strided ones count 16
         self.work = 0  # vector operations on a span, of which scalar loops count 64
 
@@ -298,7 +299,8 @@ class Vectorizer:
 
     def inside(self, cut: Cut, value: Any, target: str) -> None:
         """Write ``value`` to the part of ``target`` that the condition names."""
-        low, high = f"low{self.depth}", f"high{self.depth}"
+        self.cuts += 1
+        low, high = f"low{self.cuts}", f"high{self.cuts}"
         self.put(f"const int {low} = {_fold('larger', ['0', *cut.low])}, {high} = {_fold('smaller', [self.count, *cut.high])};")
         self.put(f"if ({' && '.join([*cut.when, f'{high} > {low}'])}) {{")
         outer = (self.count, self.first, self.text.names[self.axis])

@@ -100,6 +100,13 @@ class CallConverter(ExprConverter):
                 place = PointerVar(self.unique(parameter.spelling), element_type(parameter.type))
                 self.write(place, Pointer(name, E.const(int(offset or 0)), place.pointee), parameter)
                 self.frame.places[parameter.hash] = place
+            elif isinstance(argument, tuple):
+                found = layout(parameter.type)
+                assert found is not None
+                held = self.declare(parameter.spelling, parameter.type, parameter)
+                leaves = tuple(E.const(value, leaf) for value, leaf in zip(argument, found.leaves, strict=True))
+                self.write(held, Aggregate(leaves, parameter.type), parameter)
+                self.frame.places[parameter.hash] = held
             else:
                 dtype = dtype_of(canonical(parameter.type))
                 if dtype is None:

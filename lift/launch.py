@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from lift.front import Front
 from tvm_xpiler.core.chips import CORES
 from tvm_xpiler.core.errors import LiftError
@@ -164,7 +166,8 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
     twin: dict[int, int] = {}  # device allocation -> argument
     read: set[int] = set()
     written: set[int] = set()
-    set_to: set[int] = set()
+    cleared: set[int] = set()
+    launched_yet = False
     alloc: dict[int, int] = {}
     for event in events:
         if event[0] == "malloc":
@@ -180,7 +183,14 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                 written.add(to)
                 sizes[to] = max(sizes.get(to, 0), to_at + count)
         elif event[0] == "set" and int(event[1]) >= 100:
-            set_to.add(int(event[1]))
+            if int(event[2]) or launched_yet:
+                what = "between launches" if launched_yet else f"to {event[2]}"
+                raise LiftError(
+                    "XP106", f"'{front.entry}' sets device memory {what}: only setting it to zero before the first launch is modelled"
+                )
+            cleared.add(int(event[1]))
+        elif event[0] == "launch":
+            launched_yet = True
     launches = [event for event in events if event[0] == "launch"]
     if not launches:
         raise LiftError("XP110", f"'{front.entry}' launches nothing with these arguments")
@@ -207,7 +217,7 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
         if override is not None:
             role = _role(override[1]) if override[1] else ("in" if p.const else "inout")
         size = override[0] if override is not None else (nbytes or 0) // DTYPE_BYTES[p.dtype]
-        params.append(TensorSpec(p.name, p.dtype, size, role))
+        params.append(TensorSpec(p.name, p.dtype, size, role, role == "out" and any(twin.get(d) == index for d in cleared)))
         names[index] = p.name
         inferred.append(f"{p.name}: {p.dtype}[{size}] {role}, from {'the options' if override else 'the copies of ' + front.entry}")
     scratch: list[TensorSpec] = []
@@ -216,13 +226,15 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
     for event in launches:
         label = event[1]
         g, b, shared = tuple(map(int, event[2:5])), tuple(map(int, event[5:8])), int(event[8])
-        args: list[str | int | float] = []
+        args: list[str | int | float | tuple[int | float, ...]] = []
         for position, text in enumerate(event[9:]):
             kind, _, rest = text.partition(":")
             if kind == "i":
                 args.append(int(rest))
             elif kind == "f":
                 args.append(float(rest))
+            elif kind == "s":
+                args.append(_leaves(by_label[label], position, bytes.fromhex(rest)))
             else:
                 place, offset, width = map(int, rest.split(":"))
                 argument = twin.get(place, place)
@@ -245,7 +257,8 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                             names[place],
                             dtype,
                             alloc[place] // DTYPE_BYTES[dtype],
-                            "inout" if place in set_to else "out",
+                            "out",
+                            place in cleared,
                         )
                     )
                     argument = place
@@ -257,6 +270,32 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
         check_limits(launch, platform)
         result.append(launch)
     return Problem(front.entry, tuple(params), tuple(result), True, tuple(inferred), tuple(scratch))
+
+
+def _leaves(site: object, position: int, data: bytes) -> tuple[int | float, ...]:
+    """Return the numbers in a struct argument.
+
+    Raises:
+        LiftError: XP106 where it holds anything else.
+    """
+    from lift.clang_door import CK
+    from lift.front import Site
+    from lift.layout import layout
+
+    assert isinstance(site, Site)
+    ctype = [c for c in site.kernel.get_children() if c.kind == CK.PARM_DECL][position].type
+    found = layout(ctype)
+    if found is None:
+        raise LiftError("XP106", f"argument {position} of '{site.kernel.spelling}' is a struct that holds more than numbers")
+    values: list[int | float] = []
+    at = 0
+    for leaf in found.leaves:
+        size = DTYPE_BYTES[leaf]
+        at = -(-at // size) * size  # C aligns each field to its size
+        number = np.frombuffer(data, dtype=np.dtype(leaf), count=1, offset=at)[0]
+        values.append(float(number) if leaf.startswith("float") else int(number))
+        at += size
+    return tuple(values)
 
 
 def _pointee_dtype(site: object, position: int) -> str | None:

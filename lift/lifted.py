@@ -95,7 +95,10 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
 
 def _normal(converted: list[Program], problem: Problem, text: str) -> tuple[PrimFunc, dict[str, tuple[int, ...]]]:
     """Return the normal form and, by block, the offsets of the statements that it came from."""
-    contents = {t.name: Array(t.name, t.dtype, "undef" if t.role == "out" else "input") for t in problem.tensors + problem.scratch}
+    contents = {
+        t.name: Array(t.name, t.dtype, "zero" if t.zeroed else "undef" if t.role == "out" else "input")
+        for t in problem.tensors + problem.scratch
+    }
     origins = Origins(frozenset(re.findall(r"[A-Za-z_]\w*", text)))
     evaluator = Evaluator(contents, origins)
     for program in converted:

@@ -11,7 +11,7 @@ from lift import expr as E
 from lift.expr import Expr
 from lift.fold import fold, roll
 from lift.origins import Origins
-from lift.pieces import Array, NotNormal, Piece, known, solve, tidy
+from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
 
 _EXPENSIVE = frozenset(
     {
@@ -149,20 +149,30 @@ class Builder:
 
     def simplify(self, value: Expr, around: Sequence[Expr]) -> Expr:
         """Replace reductions, and costly values that some loops around do not change, by loads of temporaries."""
-        memo: dict[Expr, Expr] = {}
+        memo: dict[tuple[Expr, Expr], Expr] = {}
         uses = Counter(a for n in E.walk(value) for a in n.args)
         size = tree_sizes(value)
 
+        def under(condition: Expr, x: Expr) -> Expr:
+            outer, self.guard = self.guard, E.and_(self.guard, condition)
+            try:
+                return go(x)
+            finally:
+                self.guard = outer
+
         def go(x: Expr) -> Expr:
-            found = memo.get(x)
+            found = memo.get((self.guard, x))
             if found is None:
                 if x.op == "reduce" or (
                     x is not value and self.worth(x, around, uses[x] > 1 and size[x] > _SHARED_SIZE and size[value] > _LARGE)
                 ):
                     found = self.temporary(x, around)
+                elif x.op == "select":
+                    condition, yes, no = x.args
+                    found = E.rebuild(x, (go(condition), under(condition, yes), under(E.not_(condition), no)))
                 else:
                     found = E.rebuild(x, tuple(map(go, x.args))) if x.args else x
-                memo[x] = found
+                memo[self.guard, x] = found
             return found
 
         return go(value)
@@ -327,6 +337,8 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
     builder = Builder(sizes, origins)
     for array in outputs:
         pieces = final_pieces(array)
+        if array.base == "zero":
+            pieces = over_zeros(array, pieces, sizes[array.name])
         if not pieces:
             raise NotNormal(f"nothing is written to '{array.name}'")
         if len(pieces) > 1:
@@ -342,6 +354,21 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
         if max(tree_sizes(stage.value).values()) > MAX_TREE:
             raise NotNormal(f"the expression of '{stage.target}' is too large")
     return NormalForm(tuple(builder.stages), tuple(builder.temporaries.values()))
+
+
+def over_zeros(array: Array, pieces: list[Piece], size: int) -> list[Piece]:
+    """Return one piece for the whole of a buffer that was zero before; ``pieces`` where they cover it.
+
+    Raises:
+        NotNormal: The pieces cannot be told apart.
+    """
+    i = E.var("i", 0, size, "axis")
+    if len(pieces) == 1:
+        found = solve(pieces[0], i)
+        if found is not None and E.int_value(found[1]) == 1:
+            return pieces
+    whole = Array(array.name, array.dtype, "zero", 0, tuple(pieces))
+    return [tidy(Piece((i,) if i.op == "var" else (), E.TRUE, i, read(whole, i, E.TRUE)))]
 
 
 def disjoint(array: Array, pieces: list[Piece]) -> list[Piece]:

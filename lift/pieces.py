@@ -38,7 +38,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """The content of a buffer: ``base`` under ``pieces``. A base is ``undef``, ``input``, ``carry`` (unknown at loop entry) or ``lost``.
+    """The content of a buffer: ``base`` under ``pieces``. A base is ``undef``, ``zero``, ``input``, ``carry`` (unknown at loop entry) or ``lost``.
 
     What a loop left in a ``lost`` array has no closed form; that matters only where somebody reads it. ``reason`` says why.
     """
@@ -54,6 +54,8 @@ class Array:
         """Return what lies under all pieces."""
         if self.base == "undef":
             return E.undef(self.dtype)
+        if self.base == "zero":
+            return E.const(0, self.dtype)
         if self.base == "input":
             return E.load(self.name, index, self.dtype)
         if self.base == "lost":

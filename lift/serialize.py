@@ -339,6 +339,16 @@ def _sequence(stmts: list[Any]) -> Any:
     return tirx.SeqStmt(stmts) if len(stmts) > 1 else stmts[0]
 
 
+def _zeros(held: Any) -> Any:
+    """Return the nest that sets a buffer to zero."""
+    size, dtype = int(held.ty.shape[0]), str(held.ty.dtype)
+    loop, at = tirx.Var("i", "int32"), tirx.Var("v_i", "int32")
+    store = tirx.BufferStore(held, tirx.const(0, dtype), [at])
+    region = tirx.BufferRegion(held, [Range.from_min_extent(at, 1)])
+    block = SBlock([tirx.IterVar(Range(0, size), at, tirx.IterVar.DataPar)], [], [region], f"{held.name}_zero", store)
+    return tirx.For(loop, tirx.const(0, "int32"), tirx.const(size, "int32"), tirx.ForKind.SERIAL, SBlockRealize([loop], True, block))
+
+
 def _atomics(body: tuple[ir.Stmt, ...], buffers: dict[str, ir.Buffer]) -> bool:
     for s in body:
         match s:
@@ -364,7 +374,10 @@ def imperative(programs: list[ir.Program], problem: Problem) -> tuple[PrimFunc, 
     buffers = {t.name: tirx.decl_buffer((max(t.size, 1),), t.dtype, t.name) for t in held}
     independent = not any(_atomics(p.body, {b.name: b for b in p.buffers}) for p in programs)
     nests = [Serializer(p, buffers, f"_{i}" if len(programs) > 1 else "").nest(i, independent) for i, p in enumerate(programs)]
-    root = SBlockRealize([], True, SBlock([], [], [], "root", _sequence(nests), alloc_buffers=[buffers[t.name] for t in problem.scratch]))
+    zeros = [_zeros(buffers[t.name]) for t in held if t.zeroed]
+    root = SBlockRealize(
+        [], True, SBlock([], [], [], "root", _sequence([*zeros, *nests]), alloc_buffers=[buffers[t.name] for t in problem.scratch])
+    )
     func = PrimFunc([buffers[t.name] for t in problem.tensors], root).with_attrs(
         {"global_symbol": "main", "tirx.noalias": True, "s_tir": True}
     )

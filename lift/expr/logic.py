@@ -15,12 +15,14 @@ def le0(e: Expr) -> Expr:
         return TRUE
     if low > 0:
         return FALSE
+    e = _without_small(e)
     terms, constant = linear(e)
     step = 0
     for k in terms.values():
         step = gcd(step, k)
     if step > 1:  # tighten: sum(k/g * a) <= floor(-c / g)
         e = from_linear({a: k // step for a, k in terms.items()}, -((-constant) // step))
+        terms, constant = linear(e)
     if e.op == "lin" and len(e.args) == 1 and e.args[0].op == "floordiv":  # x // c <= n  <=>  x <= n c + c - 1
         terms, constant = linear(e)
         ((atom, k),) = terms.items()
@@ -30,12 +32,27 @@ def le0(e: Expr) -> Expr:
             return le0(add(atom.args[0], const(constant * c - c + 1)))
         if k == -1:
             return le0(add(const(constant * c), atom.args[0], -1))
+    if low == 0 and e.op in {"lin", "floormod"} and not (e.op == "lin" and constant):
+        if e.op == "floormod" or (len(terms) == 1 and all(a.op == "floormod" for a in terms)):
+            return eq0(e)
     for atom, k in terms.items() if e.op == "lin" else ():
         least = _least(atom)
         if least is not None and least[0] == (k < 0):  # x <= min(a, b) is x <= a and x <= b
             rest = add(e, atom, -k)
             return and_(*(le0(add(rest, part, k)) for part in least[1]))
     return node("le0", (e,), dtype="bool")
+
+
+def _without_small(e: Expr) -> Expr:
+    """Drop from ``g a + b <= 0`` a ``b`` that does not decide: ``-b // g`` is one number, whatever ``b`` is."""
+    terms, constant = linear(e)
+    for g in sorted({abs(k) for k in terms.values() if abs(k) > 1}):
+        low, high = bounds(from_linear({a: k for a, k in terms.items() if k % g}, constant))
+        if isinf(low) or isinf(high) or not any(k % g for k in terms.values()):
+            continue
+        if -low // g == -high // g:
+            return from_linear({a: k // g for a, k in terms.items() if k % g == 0}, -int(-high // g))
+    return e
 
 
 def _least(e: Expr) -> tuple[bool, tuple[Expr, Expr]] | None:
@@ -69,6 +86,10 @@ def eq0(e: Expr) -> Expr:
     terms, constant = linear(e)
     if terms and next(iter(terms.values())) < 0:
         e = scale(e, -1)
+    if e.op == "floormod":  # one multiple alone is in reach
+        (low, high), c = bounds(e.args[0]), int_value(e.args[1])
+        if c and not isinf(low) and not isinf(high) and high // c == -(-low // c):
+            return eq0(add(e.args[0], const(-int(high // c) * c)))
     return node("eq0", (e,), dtype="bool")
 
 

@@ -21,12 +21,13 @@ C_TYPES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A buffer argument: ``size`` elements of ``dtype``, flat."""
+    """A buffer argument: ``size`` elements of ``dtype``, flat. ``zeroed``: the host sets the device's copy to zero before it launches."""
 
     name: str
     dtype: str
     size: int
     role: Role
+    zeroed: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -47,13 +48,13 @@ Param = TensorSpec | ScalarSpec
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel launch; ``args`` has, per kernel parameter, a tensor's name or a scalar's value."""
+    """One kernel launch; ``args`` has, per kernel parameter, a tensor's name, a scalar's value, or the leaves of a struct."""
 
     kernel: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     shared_bytes: int
-    args: tuple[str | int | float, ...]
+    args: tuple[str | int | float | tuple[int | float, ...], ...]
 
     @property
     def threads(self) -> int:

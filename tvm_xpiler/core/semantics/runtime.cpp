@@ -106,6 +106,10 @@ static void run_blocks(int worker_index, int worker_total) {
 }
 
 static void describe(const Recorded& a) {
+  if (a.kind == kBytes) {
+    fprintf(report, " s:");
+    for (int i = 0; i < a.width; ++i) fprintf(report, "%02x", static_cast<const unsigned char*>(a.pointer)[i]);
+  }
   if (a.kind == kInt) fprintf(report, " i:%ld", a.integer);
   if (a.kind == kFloat) fprintf(report, " f:%.17g", a.real);
   if (a.kind == kPointer) {

@@ -1,5 +1,6 @@
 // What the oracle's translation unit and runtime.cpp say to each other: arguments, launches, regions of memory.
 #pragma once
+#include <type_traits>
 
 namespace xp {
 struct Arg {       // one argument of the entry, as the driver's plan file gives it
@@ -16,7 +17,7 @@ struct Any {  // a tensor argument, whatever pointer type the entry takes
 inline Any any(int i) { return {args[i].data}; }
 template <class T> T scalar(int i) { return T(args[i].number); }
 
-enum Kind { kPointer, kInt, kFloat };
+enum Kind { kPointer, kInt, kFloat, kBytes };
 struct Recorded { Kind kind; const void* pointer; long integer; double real; int width; };
 template <class T> Recorded record(T* p) { return {kPointer, p, 0, 0, int(sizeof(T))}; }
 inline Recorded record(float x) { return {kFloat, 0, 0, x, 4}; }
@@ -27,6 +28,10 @@ inline Recorded record(xp_f32 x) { return {kFloat, 0, 0, x.v, 4}; }
 inline Recorded record(xp_f64 x) { return {kFloat, 0, 0, x.v, 8}; }
 #endif
 template <class T> auto record(T x) -> decltype(Recorded{kInt, 0, long(x), 0, int(sizeof(T))}) { return {kInt, 0, long(x), 0, int(sizeof(T))}; }
+
+template <class T> auto record(const T& x) -> std::enable_if_t<std::is_class<T>::value && !std::is_constructible<long, T>::value, Recorded> {
+  return {kBytes, memcpy(::malloc(sizeof(T)), &x, sizeof(T)), 0, 0, int(sizeof(T))};  // a struct; its fields are the driver's business
+}
 
 typedef void (*Body)(void* closure);
 void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body body, void* closure, const Recorded* values, int count);
