@@ -13,12 +13,12 @@ from collections import defaultdict
 from math import prod
 from pathlib import Path
 
+from lift.canonical import canonical_text
 from lift.lifted import lift
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.source import read_source
 from tvm_xpiler.manifest import Entry, read_manifest
 from tvm_xpiler.pipeline import Session
-from tvm_xpiler.same import canonical_text
 
 
 def normal_form(entry: Entry) -> str:

@@ -21,12 +21,27 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_translate_writes_a_bundle(tmp_path: Path) -> None:
-    done = cli("translate", str(KERNELS / "relu.cu"), "--arg", "n=500", "--to", "llvm", "--to", "cuda", "--to", "bang", "-o", str(tmp_path))
+    done = cli(
+        "translate",
+        str(KERNELS / "relu.cu"),
+        "--arg",
+        "n=500",
+        "--to",
+        "llvm",
+        "--to",
+        "cuda",
+        "--to",
+        "bang",
+        "--round-trip",
+        "-o",
+        str(tmp_path),
+    )
     assert done.returncode == 0, done.stderr
     assert "__mlu_entry__" in (tmp_path / "relu" / "bang" / "relu.mlu").read_text()
     report = json.loads((tmp_path / "relu" / "report.json").read_text())
     assert report["ok"] is True
     assert report["lift"]["grade"] == "A"
+    assert {report["targets"][name]["round_trip"] for name in ("cuda", "bang")} == {"the same normal form"}
     assert (tmp_path / "relu" / "llvm" / "module.so").stat().st_size > 1000
     assert 'extern "C" void relu_host' in (tmp_path / "relu" / "cuda" / "relu.cu").read_text()
     relu = load(tmp_path / "relu")

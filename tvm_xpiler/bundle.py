@@ -41,6 +41,7 @@ def report(t: Translation) -> dict[str, Any]:
             name: {
                 "ok": target.ok,
                 "notes": list(target.emitted.notes),
+                "round_trip": target.round_trip,
                 "shapes": [[int(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
                 "verdicts": [
                     {

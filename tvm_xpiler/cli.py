@@ -96,7 +96,7 @@ def _options(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"],
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")),
     )  # fmt: skip
 
 
@@ -106,6 +106,7 @@ def _options(o: dict[str, Any]) -> Any:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
 @click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
+@click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @_launch_options
 def translate(

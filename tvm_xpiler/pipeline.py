@@ -9,12 +9,13 @@ from typing import Any
 
 from codegen_bang.document import emit_bang
 from lift import launch as launches
+from lift.canonical import canonical_text
 from lift.capacity import check_capacity
 from lift.front import Front, read
 from lift.lifted import Lifted, lift
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
-from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.tir import PrimFunc
@@ -48,6 +49,7 @@ class Options:
     timeout: float = 60.0
     warp: int | None = None
     chip: str = DEFAULT_CHIP
+    round_trip: bool = False
 
     @property
     def given(self) -> launches.Given:
@@ -56,10 +58,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target's code and what is known of it."""
+    """One target's code and what is known of it; ``round_trip`` says what its text lifts back to, where that was asked for."""
 
     emitted: Emitted
     verdicts: tuple[Verdict, ...]
+    round_trip: str = ""
 
     @property
     def ok(self) -> bool:
@@ -293,7 +296,26 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         determined=examination.determined,
         narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
-    return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name)) for name in targets}
+    back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
+    return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name]) for name in targets}
+
+
+def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
+    """Say whether an emitted text lifts to the normal form that it was made from."""
+    if lifted.grade != "A":
+        return "no normal form to come back to"
+    options = Options(
+        scalars={p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)},
+        buffers={t.name: (t.size, t.role) for t in problem.tensors} if code.target == "llvm" else {},
+    )
+    try:
+        session = Session(SourceFile(f"emitted{code.suffix}", code.text), None, options)
+        again = lift(session.front, session.problem())
+    except XpilerError as error:
+        return f"does not lift: [{error.code}] {error.message}"
+    if again.grade != "A":
+        return f"lifts to grade {again.grade}: {again.reason}"
+    return "the same normal form" if canonical_text(again.func) == canonical_text(lifted.func) else "another normal form"
 
 
 def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None) -> Emitted:

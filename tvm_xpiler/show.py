@@ -54,6 +54,7 @@ def summary(t: Translation) -> list[str]:
     lines = [f"lifted: grade {t.lifted.grade}" + (f" ({t.lifted.reason})" if t.lifted.reason else "")]
     for name, target in t.targets.items():
         lines += [f"{name}: {verdict_line(v)}" for v in target.verdicts]
+        lines += [f"{name}: lifted back: {target.round_trip}"] if target.round_trip else []
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]
     lines += [f"note: {text}" for text in (*t.lifted.assumed, *t.examination.benign)]
     return lines

@@ -55,6 +55,7 @@ _STANDARD = [
     "stdlib.h",
     "string.h",
     "algorithm",
+    "memory",
     "iostream",
     "vector",
     "string",

@@ -17,13 +17,13 @@ struct Region {
   Backing backing;   // of a sparse region
   bool per_block;    // holds nothing from one block to the next
 };
-static Region regions[256];
+static Region regions[1024];
 static int region_count = 0;
 static bool sparse = false;
 
 static size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 static Region& add_region(size_t bytes, int id, int leaf) {
-  if (region_count == 256) fail("more than 256 buffers");
+  if (region_count == 1024) fail("more than 1024 buffers");
   size_t body = whole_pages(bytes ? bytes : 1), room = kPage * 16;
   char* raw = static_cast<char*>(mmap(0, body + 2 * room, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (raw == MAP_FAILED || mprotect(raw + room, body, PROT_READ | PROT_WRITE)) fail("cannot reserve %zu bytes", bytes);
