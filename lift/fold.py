@@ -78,12 +78,21 @@ def roll(items: Sequence[Expr], j: Expr) -> Expr | None:
         inner = roll(bodies, j)
         return None if inner is None else E.reduce_(E.reduce_kind(first), over, inner)
     args = []
+    operands = [item.args for item in items]
+    if first.op in E.COMMUTATIVE and not first.is_int:  # the order of operands is that in which they were made
+        like = [_signature(a) for a in first.args]
+        operands = [pair if [_signature(a) for a in pair] == like else pair[::-1] for pair in operands]
     for position in range(len(first.args)):
-        part = roll([item.args[position] for item in items], j)
+        part = roll([pair[position] for pair in operands], j)
         if part is None:
             return None
         args.append(part)
     return E.rebuild(first, tuple(args))
+
+
+def _signature(e: Expr) -> tuple[str, tuple[str, ...]]:
+    """Return what two operands of one kind share: the operation, and the buffers that it reads."""
+    return e.op, tuple(sorted(str(n.attr) for n in E.walk(e) if n.op == "load"))
 
 
 def _ordered_roll(items: Sequence[Expr]) -> tuple[Expr, Expr] | None:

@@ -77,7 +77,7 @@ def tidy_reductions(e: Expr) -> Expr:
 
     def visit(x: Expr) -> Expr | None:
         if x.op == "select":
-            return merged_first(x)
+            return merged_first(x) or merged_choice(x)
         if x.op != "reduce":
             return None
         over, body = E.open_reduce(x)
@@ -92,6 +92,43 @@ def tidy_reductions(e: Expr) -> Expr:
         return E.reduce_(E.reduce_kind(x), piece.vars, E.select(piece.guard, piece.value, neutral))
 
     return E.transform(e, visit)
+
+
+def merged_choice(x: Expr) -> Expr | None:
+    """Return ``f(v)`` for a chain ``select(v == 0, f(0), select(v == 1, f(1), ..))`` over all values of a variable."""
+    values: dict[int, Expr] = {}
+    v: Expr | None = None
+    rest = x
+    while rest.op == "select" and (v is None or len(values) < E.info(v).hi):
+        parts = rest.args[0].args if rest.args[0].op == "and" else (rest.args[0],)
+        chosen = [_equality(p) for p in parts]
+        here = next((c for c in chosen if c is not None and (v is None or c[0] is v)), None)
+        if here is None:
+            return None
+        v, value = here
+        others = E.and_(*(p for p, c in zip(parts, chosen, strict=True) if c != here))
+        if E.int_value(E.substitute(others, {v: E.const(value)})) != 1:
+            return None
+        values.setdefault(value, E.substitute(rest.args[1], {v: E.const(value)}))
+        rest = rest.args[2]
+    if v is None or E.info(v).lo != 0 or len(values) < E.info(v).hi - 1 or not E.info(v).hi > 2:
+        return None
+    left = [i for i in range(E.info(v).hi) if i not in values]
+    if len(left) > 1:
+        return None
+    values |= {i: E.substitute(rest, {v: E.const(i)}) for i in left}
+    return roll([values[i] for i in range(E.info(v).hi)], v)
+
+
+def _equality(e: Expr) -> tuple[Expr, int] | None:
+    """See a condition as ``variable == constant``."""
+    if e.op != "eq0":
+        return None
+    terms, constant = E.linear(e.args[0])
+    if len(terms) != 1:
+        return None
+    ((v, k),) = terms.items()
+    return (v, -constant // k) if v.op == "var" and constant % k == 0 else None
 
 
 def folded(e: Expr) -> Expr:
@@ -309,7 +346,7 @@ def roll_pieces(pieces: list[Piece]) -> list[Piece]:
                     value = parts[-1].value
                     for position, part in reversed(list(enumerate(parts[:-1]))):
                         value = E.select(E.eq0(E.sub(j, E.const(position))), part.value, value)
-                    result.append(tidy(Piece((*variables, j), parts[0].guard, E.add(parts[0].index, E.scale(j, stride)), value)))
+                    result.append(tidy(Piece((*variables, j), parts[0].guard, E.add(parts[0].index, E.scale(j, stride)), folded(value))))
                     continue
         result += [q for _, q in members]
     return result

@@ -209,3 +209,21 @@ __global__ void k(const float* x, float* y) {
     assert result.ok, [v.mismatch or v.reason for t in result.targets.values() for v in t.verdicts]
     assert result.lifted.grade == "B"
     assert "dim3(4, 1, 1), dim3(32, 1, 1)" in result.targets["cuda"].emitted.text
+
+
+@pytest.mark.parametrize(("call", "note"), [("a, a, b, 64", False), ("a, a, b, t, 64", False), ("a, a, 2.5f, 64", True)])
+def test_division_has_three_spellings(call: str, note: bool) -> None:
+    text = f"""
+__mlu_entry__ void k(float* x, float* y) {{
+  __nram__ float a[64];
+  __nram__ float b[64];
+  __nram__ float t[64];
+  __memcpy(a, x, 256, GDRAM2NRAM);
+  __memcpy(b, x + 64, 256, GDRAM2NRAM);
+  __bang_div({call});
+  __memcpy(y, a, 256, NRAM2GDRAM);
+}}
+"""
+    result = translate(SourceFile("k.mlu", text), "llvm", Options(grid=(1, 1, 1)))
+    assert result.ok
+    assert bool(result.lifted.assumed) == note

@@ -132,6 +132,8 @@ template <class T> XP_FN void __bang_eq(T* d, const T* a, const T* b, int n) { X
 template <class T> XP_FN void __bang_ne(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == b[i])); }
 template <class T> XP_FN void __bang_and(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) && !(b[i] == (T)0)); }
 template <class T> XP_FN void __bang_or(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) || !(b[i] == (T)0)); }
+// With an array for what the chip computes in between; what it holds afterwards is not said, and nothing is written to it here.
+template <class T> XP_FN void __bang_div(T* d, const T* a, const T* b, T*, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
 template <class T, class S, class = decltype(S() * 1.0f)>
 XP_NOTE("by a scalar has no public declaration; it is read as the division of each element") XP_FN void __bang_div(T* d, const T* a, S v, int n) {
   T c = (T)v;
