@@ -109,6 +109,22 @@ def _embedding(a: Arguments) -> Array:
     return a["table"].reshape(-1, width)[a["tokens"]] + positions
 
 
+def _gemm(a: Arguments) -> Array:
+    product = a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"])
+    return a["alpha"] * product + a["beta"] * a["C"].reshape(a["M"], a["N"])
+
+
+def _star(a: Arguments) -> Array:
+    u = a["u"].reshape(a["nz"], a["ny"], a["nx"])
+    inner = tuple(slice(2, n - 2) for n in u.shape)
+    total = -6 * u[inner]
+    for axis, r, sign in ((axis, r, sign) for axis in range(3) for r in (1, 2) for sign in (-1, 1)):
+        total = total + np.roll(u, sign * r, axis)[inner] / r
+    result = np.zeros_like(u)
+    result[inner] = total
+    return result
+
+
 REFERENCES: dict[str, Callable[[Arguments], Array | dict[str, Array]]] = {
     "relu": lambda a: np.maximum(a["x"], 0),
     "add_float4": lambda a: a["a"] + a["b"],
@@ -124,9 +140,9 @@ REFERENCES: dict[str, Callable[[Arguments], Array | dict[str, Array]]] = {
     "softmax_warp": lambda a: _softmax(a["x"].reshape(-1, 256)),
     "layer_norm": _layer_norm,
     "rms_norm_block": _rms_norm,
-    "gemm_naive": lambda a: (
-        a["alpha"] * a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]) + a["beta"] * a["C"].reshape(a["M"], a["N"])
-    ),
+    "gemm_naive": _gemm,
+    "gemm_float4": _gemm,
+    "stencil_star": _star,
     "gemm_tiled": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
     "gemm_wmma": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),
     "gemm_register_tile": lambda a: a["A"].reshape(a["M"], a["K"]) @ a["B"].reshape(a["K"], a["N"]),

@@ -103,3 +103,16 @@ def test_lift_shows_the_source_of_each_block() -> None:
     block = next(i for i, line in enumerate(lines) if 'T.sblock("best")' in line)
     assert "softmax_shared.cu:9:" in lines[block - 1]
     assert "best = fmaxf(best" in lines[block - 1]
+
+
+def test_a_tiled_and_a_naive_gemm_are_one() -> None:
+    from lift.canonical import canonical_text
+    from tvm_xpiler import Options, lift
+
+    sizes = {"M": 64, "N": 96, "K": 40, "alpha": 1.5, "beta": 0.5}
+    held = {"A": (2560, "in"), "B": (3840, "in"), "C": (6144, "inout")}
+    tiles = Options(scalars=sizes, buffers=held, grid=(3, 2, 1), block=(64, 1, 1), entry="gemm_float4<32, 32, 8, 4, 4>")
+    plain = Options(scalars=sizes, buffers=held, grid=(6, 8, 1), block=(16, 8, 1))
+    first, second = lift(KERNELS / "gemm_float4.cu", tiles), lift(KERNELS / "gemm_naive.cu", plain)
+    assert first.grade == second.grade == "A"
+    assert canonical_text(first.func, order=False) == canonical_text(second.func, order=False)
