@@ -234,12 +234,8 @@ class Evaluator:
         if solve(Piece(kept, E.TRUE, piece.index, E.const(0)), piece.index) is None:
             raise NotNormal(f"the atomic on '{s.buffer}' goes to an address that depends on data")
         terms = fold(E.reduce_(s.kind, inner, E.select(varying, piece.value, E.IDENTITY[s.kind](array.dtype))))
-        missing = 1
-        for v in fresh.values():  # threads that the value does not depend on add it just as often
-            if v not in piece.vars and not any(v in e.free for e in (guard, index, value)):
-                missing *= 1
         count = 1
-        for original in self.shared_vars(s.buffer):
+        for original in self.shared_vars(s.buffer):  # threads that the value does not depend on add it just as often
             if original not in guard.free | index.free | value.free:
                 count *= E.info(original).hi
         if count > 1 and s.kind == "add":
@@ -379,9 +375,7 @@ class Evaluator:
                 (ir.Assign(name, ir.local(f"{name}.k", "int32"), s.at), *loop.body),
                 s.at,
             )
-            start = self.state.scalars.get(name)
             self.for_loop(inner)
-            del start
             self.state.scalars[name] = E.node("opaque", (), (next(self.loops), name), "int32")
             return
         for _ in range(MAX_TRIPS):

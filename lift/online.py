@@ -81,12 +81,10 @@ def _branches(update: Expr, old: Expr, end: Expr, new: Expr) -> Expr | None:
     if not (rises or falls) or grown.op != "add" or kept.op != "add":
         return None
     up = E.substitute(kept, {old: new})  # s + exp(x - new) * v
-    one = E.substitute(up, {new: x})  # what it is where x is the maximum: exp(0) folds or stays
     for scaled, rest in (grown.args, grown.args[::-1]):
         for carry, growth in (up.args, up.args[::-1]):
             if scaled.op == "mul" and carry in scaled.args and rest in {E.substitute(growth, {new: x}), _at_zero(growth, x, new)}:
                 decay = scaled.args[1] if scaled.args[0] is carry else scaled.args[0]
-                del one
                 return E.binary("add", E.binary("mul", carry, E.substitute(decay, {x: new})), growth)
     return None
 

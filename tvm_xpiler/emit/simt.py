@@ -120,7 +120,7 @@ def _cleaned(source: str, entry: str) -> str:
     """Return TVM's kernels without its prelude, with readable literals and names."""
     start = source.index('extern "C" __global__')
     kernels = re.sub(r'^extern "C" __global__[^{;]*;\n', "", source[start:], flags=re.MULTILINE)
-    kernels = re.sub(r"-?0x[0-9a-f.]+p[+-]\d+f/\*([^*]*)\*/", lambda m: _literal(m.group(1), m.group(0)), kernels)
+    kernels = re.sub(r"-?0x[0-9a-f.]+p[+-]\d+f/\*([^*]*)\*/", lambda m: _literal(m.group(0)), kernels)
     kernels = re.sub(r"\bmain_kernel\b", f"{entry}_kernel", kernels)
     kernels = re.sub(r"\bmain_kernel_(\d+)\b", rf"{entry}_kernel_\1", kernels)
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
@@ -175,7 +175,7 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, temporaries:
     return "\n".join([*head, "", kernels.strip(), "", *lines])
 
 
-def _literal(readable: str, exact: str) -> str:
+def _literal(exact: str) -> str:
     """Return a decimal literal that is exactly the value of TVM's hexadecimal one."""
     import struct
 
@@ -186,7 +186,6 @@ def _literal(readable: str, exact: str) -> str:
         if struct.pack("f", float(candidate)) == struct.pack("f", value):
             short = candidate
             break
-    del readable
     return short + ("f" if any(c in short for c in ".e") else ".0f")
 
 

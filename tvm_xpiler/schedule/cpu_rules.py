@@ -107,9 +107,6 @@ def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -
         if _worth_threads(seen):
             sch.parallel(fused)
     inner = list(sch.get_loops(partial))[1 if outer else 0 :]
-    node = sch.get(partial)
-    kinds = {it.var.name: int(it.iter_type) for it in node.iter_vars}
-    del kinds
     lane_loop = next(loop for loop in inner if int(sch.get(loop).extent) == width and loop is not None)
     rest = [loop for loop in inner if not sch.get(loop).same_as(sch.get(lane_loop))]
     if rest:
