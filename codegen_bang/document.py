@@ -14,7 +14,6 @@ from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
-from tvm_xpiler.emit.imperative import is_imperative
 
 _HELPERS = """__mlu_func__ int larger(int a, int b) { return a > b ? a : b; }
 __mlu_func__ int smaller(int a, int b) { return a < b ? a : b; }
@@ -44,7 +43,7 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
         raise EmitError("XP402", f"unknown chip '{arch}'", hint=f"known: {', '.join(CHIPS)}")
     if chip.address > 1:
         raise EmitError("XP401", f"tails of vectors on {chip.name}, whose operands are aligned, are not written yet", hint="--arch mlu370")
-    found = None if is_imperative(func) else stages(func)
+    found = stages(func)
     if any(t.dtype == "float64" for t in problem.tensors):
         raise EmitError("XP401", "BANG has no double, and a parameter points to doubles")
     entry = entry_name(problem)

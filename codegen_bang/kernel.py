@@ -28,14 +28,12 @@ class Kernel:
         buffers: Its parameters, in order.
         cost: Our estimate, in bytes of transfer per core that it is worth; nothing was measured on a chip.
         notes: Where scalar code was needed.
-        matrix: Whether the matrix unit is used.
     """
 
     text: str
     buffers: tuple[Any, ...]
     cost: float
     notes: tuple[str, ...] = ()
-    matrix: bool = False
 
 
 def frame(stage: Stage, taken: tuple[str, ...] = ()) -> tuple[Text, tuple[Any, ...]]:
@@ -97,14 +95,14 @@ def neutral(kind: str, dtype: str) -> str:
     return largest if kind == "min" else "(-2147483647 - 1)" if dtype == "int32" else "0" if dtype == "uint8" else f"-{largest}"
 
 
-def spread(axes: tuple[Axis, ...], last: str, text: Text) -> tuple[list[str], str]:
-    """Return the lines that take a task's number apart into axes, and the number of tasks before the last factor."""
+def spread(axes: tuple[Axis, ...], last: str, text: Text) -> list[str]:
+    """Return the lines that take a task's number apart into axes; ``last`` tasks differ in none of them."""
     lines, below = [], last
     for axis in reversed(axes):
         name, cut = text.name(axis.var), "" if axis is axes[0] else f" % {axis.extent}"
         lines.append(f"const int {name} = task{f' / ({below})' if below != '1' else ''}{cut};")
         below = f"{below} * {axis.extent}" if below != "1" else str(axis.extent)
-    return lines[::-1], below
+    return lines[::-1]
 
 
 def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | None:
@@ -135,13 +133,13 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     position = text.name(axis.var)
     tasks = others * (chunks if over == "spatial" else 1)
     lines.append(f"  for (int task = taskId; task < {tasks}; task += taskDim) {{")
-    taking, _ = spread(outer, str(chunks) if over == "spatial" else "1", text)
+    taking = spread(outer, str(chunks) if over == "spatial" else "1", text)
     lines += ["    " + line for line in taking]
     if over == "spatial":
         chunk = "task" if not outer else f"task % {chunks}"
         lines.append(f"    const int {position} = {f'{chunk} * {span}' if chunks > 1 else '0'};")
-        lines.append(f"    const int n = {_length(position, span, axis.extent)};")
-    lines += [line.replace("@SPAN", str(span)).replace("@LENGTH", _length(position, span, axis.extent)) for line in body]
+        lines.append(f"    const int n = {length(position, span, axis.extent)};")
+    lines += [line.replace("@SPAN", str(span)).replace("@LENGTH", length(position, span, axis.extent)) for line in body]
     lines += ["  }", "}"]
     rounds = prod((a.extent for a in stage.reduces if a is not axis), start=1) * (chunks if over == "reduction" else 1)
     share = -(-tasks // (chip.clusters * CORES)) * rounds
@@ -151,7 +149,8 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     return Kernel("\n".join(lines) + "\n", buffers, cost, notes)
 
 
-def _length(position: str, span: int, extent: int) -> str:
+def length(position: str, span: int, extent: int) -> str:
+    """Return the text of how many of ``span`` positions from ``position`` on are inside of ``extent``."""
     return str(span) if extent % span == 0 else f"{position} + {span} <= {extent} ? {span} : {extent} - {position}"
 
 
@@ -242,7 +241,7 @@ def scalar_kernel(stage: Stage, name: str, chip: Chip) -> Kernel:
     dtype, ctype = stage.dtype, TYPES[stage.dtype]
     tasks = prod((a.extent for a in stage.spatial), start=1)
     lines = [signature(name, buffers, stage.buffer, text), f"  for (int task = taskId; task < {tasks}; task += taskDim) {{"]
-    taking, _ = spread(stage.spatial, "1", text)
+    taking = spread(stage.spatial, "1", text)
     lines += ["    " + line for line in taking]
     if stage.guard is not None:
         lines.append(f"    if (!({text.expr(stage.guard)})) continue;")

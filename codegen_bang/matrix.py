@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from codegen_bang.kernel import Kernel, frame, signature, spread
+from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.stage import Axis, Stage, is_load, source, stride
 from codegen_bang.vectorize import TYPES
 from tvm_xpiler.core.chips import CORES, STACK, Chip
@@ -90,14 +90,14 @@ def _tiles(stage: Stage, name: str, chip: Chip, row: Axis, column: Axis, k: Axis
         f"  __wram__ {ctype} weights[{depth * width}];",
         f"  for (int task = taskId; task < {tasks}; task += taskDim) {{",
     ]
-    taking, _ = spread(outer, f"{row_tiles} * {column_tiles}", text)
+    taking = spread(outer, f"{row_tiles} * {column_tiles}", text)
     lines += ["    " + line for line in taking]
     lines += [
         f"    const int {i} = task / {column_tiles}{f' % {row_tiles}' if outer else ''} * {m}, {j} = task % {column_tiles} * {width};",
-        f"    const int m = {_piece(i, m, row.extent)};",
+        f"    const int m = {length(i, m, row.extent)};",
         f"    __bang_write_zero(sum, m * {width});",
         f"    for (int {p} = 0; {p} < {k.extent}; {p} += {depth}) {{",
-        f"      const int n = {_piece(p, depth, k.extent)};",
+        f"      const int n = {length(p, depth, k.extent)};",
         f"      __memcpy(rows, {address(source(a.load), a.load.indices)}, n * sizeof({ctype}), GDRAM2NRAM, n * sizeof({ctype}), {a.across} * sizeof({ctype}), m - 1);",
     ]
     from_b = address(source(b.load), b.load.indices)
@@ -122,8 +122,4 @@ def _tiles(stage: Stage, name: str, chip: Chip, row: Axis, column: Axis, k: Axis
     share = -(-tasks // (chip.clusters * CORES))
     traffic = 4.0 * (m * k.extent + width * k.extent * (3 if transposed else 1) + 2 * m * width)
     cost = share * (4 * traffic + m * width * k.extent / _PEAK)
-    return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: weights are copied to WRAM as they lie",), True)
-
-
-def _piece(position: str, size: int, extent: int) -> str:
-    return str(size) if extent % size == 0 else f"{position} + {size} <= {extent} ? {size} : {extent} - {position}"
+    return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: weights are copied to WRAM as they lie",))

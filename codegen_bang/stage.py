@@ -17,10 +17,6 @@ class Axis:
     var: Any
     extent: int
 
-    @property
-    def name(self) -> str:
-        return str(self.var.name)
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -151,7 +147,7 @@ def stride(buffer: Any, indices: Any, v: Any) -> int | None:
     total, step = 0, 1
     for index, extent in zip(reversed(list(indices)), reversed(list(buffer.ty.shape)), strict=True):
         if mentions(index, v):
-            found = _slope(index, v)
+            found = slope(index, v)
             if found is None:
                 return None
             total += step * found
@@ -159,22 +155,19 @@ def stride(buffer: Any, indices: Any, v: Any) -> int | None:
     return total
 
 
-def _slope(e: Any, v: Any) -> int | None:
+def slope(e: Any, v: Any) -> int | None:
     """Return the coefficient of ``v`` in an expression that is affine in it, whatever else it holds."""
     if not mentions(e, v):
         return 0
     kind = type(e).__name__
     if kind in {"Add", "Sub"}:
-        a, b = _slope(e.a, v), _slope(e.b, v)
+        a, b = slope(e.a, v), slope(e.b, v)
         return None if a is None or b is None else a + b if kind == "Add" else a - b
     if kind == "Mul":
         for inner, factor in ((e.a, e.b), (e.b, e.a)):
             if type(factor).__name__ == "IntImm":
-                found = _slope(inner, v)
+                found = slope(inner, v)
                 return None if found is None else found * int(factor)
         return None
     flat = coefficients(e, [v])
     return None if flat is None else flat[0]
-
-
-slope = _slope

@@ -87,7 +87,7 @@ class Vectorizer:
         self.lines: list[str] = []
         self.depth = 1
         self.count = "n"
-        self.first = text.name(axis) if axis is not None else ""
+        self.first = text.name(axis)
         self.loaded: list[tuple[Any, Vector]] = []
         self.scalar_loops: list[str] = []
         self.cuts = 0
@@ -100,7 +100,7 @@ class Vectorizer:
     # ---- values ----
     def value(self, e: Any) -> Operand:
         """Emit code for ``e``; return a scalar's text, or the array that holds the vector."""
-        if self.axis is None or not mentions(e, self.axis):
+        if not mentions(e, self.axis):
             return self.text.expr(e)
         kind = type(e).__name__
         if kind == "Cast" and {str(e.ty), str(e.value.ty)} == {"float32", "float64"}:

@@ -7,6 +7,7 @@ import re
 from tvm_xpiler.core.tir import PrimFunc
 
 _DTYPE = re.compile(r'"(?:u?int|float|bfloat)\d+"')
+_KEPT = frozenset("def for in range with as if else and or not main True False".split())  # noqa: SIM905
 _WORD = re.compile(r"\"[^\"]*\"|\b[A-Za-z_]\w*(?:\.\w+)*")
 
 
@@ -30,22 +31,7 @@ def canonical_text(func: PrimFunc, dtypes: bool = True, order: bool = True) -> s
             if not dtypes and _DTYPE.fullmatch(word):
                 return '"dtype"'
             return word if _DTYPE.fullmatch(word) or re.fullmatch(r'"[SRO]+"', word) else '"name"'
-        if word.startswith("T.") or word in {
-            "def",
-            "for",
-            "in",
-            "range",
-            "with",
-            "as",
-            "if",
-            "else",
-            "and",
-            "or",
-            "not",
-            "main",
-            "True",
-            "False",
-        }:
+        if word.startswith("T.") or word in _KEPT:
             return "T.number" if not dtypes and re.fullmatch(r"T\.(u?int|float)\d+", word) else word
         name, dot, rest = word.partition(".")
         table, letter = (buffers, "b") if name in held else (axes, "n")

@@ -44,12 +44,13 @@ class Rescaled:
         return E.binary("add", E.binary("mul", start, decay), terms)
 
 
-def rescaled(update: Expr, carry: Expr, maxima: Mapping[Expr, Maximum]) -> Rescaled | None:
+def rescaled(update: Expr, carry: Expr, k: Expr, maxima: Mapping[Expr, Maximum]) -> Rescaled | None:
     """See ``update`` as a sum that is rescaled whenever a maximum grows.
 
     Args:
         update: The sum at the end of an iteration.
         carry: The sum at its start.
+        k: The loop's variable.
         maxima: By what stands for each at the start of an iteration.
     """
     for old, maximum in maxima.items():
@@ -63,7 +64,10 @@ def rescaled(update: Expr, carry: Expr, maxima: Mapping[Expr, Maximum]) -> Resca
             if scaled.op != "mul" or carry not in scaled.args:
                 continue
             decay = scaled.args[1] if scaled.args[0] is carry else scaled.args[0]
-            if _weight(decay, old, new) and old not in _leaves(growth) and carry not in _leaves(growth) and _homogeneous(growth, new):
+            scale = _weight(decay, old, new)
+            if scale is None or (scale[1] is not None and k in scale[1].free):  # the weights of all iterations must cancel
+                continue
+            if not {old, carry} & _leaves(growth) and _homogeneous(growth, new, scale):
                 return Rescaled(maximum, old, new, decay, growth)
     return None
 
@@ -104,35 +108,39 @@ def _leaves(e: Expr) -> frozenset[Expr]:
     return frozenset(n for n in E.walk(e) if n.op in {"carry", "carryload"})
 
 
-def _weight(e: Expr, above: Expr | None, below: Expr) -> bool:
-    """Say whether ``e`` is ``exp((above - below) * constant)``, ``above`` being any value without ``below`` where None is given."""
+Scale = tuple[str, Expr | None]  # the function and the factor of an exponent
+
+
+def _weight(e: Expr, above: Expr | None, below: Expr) -> Scale | None:
+    """Return the scale of ``exp((above - below) * factor)``, ``above`` being any value without ``below`` where None is given."""
     if e.op != "call" or e.attr not in _GROWTH:
-        return False
-    inner = e.args[0]
+        return None
+    inner, factor = e.args[0], None
     if inner.op == "mul":
-        inner, other = (inner.args[0], inner.args[1]) if below in _leaves(inner.args[0]) else (inner.args[1], inner.args[0])
-        if _leaves(other):
-            return False
+        inner, factor = (inner.args[0], inner.args[1]) if below in _leaves(inner.args[0]) else (inner.args[1], inner.args[0])
+        if _leaves(factor):
+            return None
     if inner.op != "sub" or inner.args[1] is not below:
-        return False
-    return inner.args[0] is above if above is not None else below not in _leaves(inner.args[0])
+        return None
+    fits = inner.args[0] is above if above is not None else below not in _leaves(inner.args[0])
+    return (str(e.attr), factor) if fits else None
 
 
-def _homogeneous(e: Expr, new: Expr) -> bool:
-    """Say whether every term of ``e`` has exactly one weight ``exp(a - new)`` as a factor."""
-    if _weight(e, None, new) or (E.const_value(e) == 0):
+def _homogeneous(e: Expr, new: Expr, scale: Scale) -> bool:
+    """Say whether every term of ``e`` has exactly one weight ``exp(a - new)`` of one scale as a factor."""
+    if _weight(e, None, new) == scale or E.const_value(e) == 0:
         return True
     if e.op in {"add", "sub"}:
-        return all(_homogeneous(a, new) for a in e.args)
+        return all(_homogeneous(a, new, scale) for a in e.args)
     if e.op == "mul":
-        return any(_homogeneous(a, new) and new not in _leaves(b) for a, b in (e.args, e.args[::-1]))
+        return any(_homogeneous(a, new, scale) and new not in _leaves(b) for a, b in (e.args, e.args[::-1]))
     if e.op == "div":
-        return _homogeneous(e.args[0], new) and new not in _leaves(e.args[1])
+        return _homogeneous(e.args[0], new, scale) and new not in _leaves(e.args[1])
     if e.op == "select":
-        return new not in _leaves(e.args[0]) and all(_homogeneous(a, new) for a in e.args[1:])
+        return new not in _leaves(e.args[0]) and all(_homogeneous(a, new, scale) for a in e.args[1:])
     if e.op == "cast":
-        return not e.is_int and _homogeneous(e.args[0], new)
-    return e.op == "reduce" and E.reduce_kind(e) == "add" and _homogeneous(e.args[0], new)
+        return not e.is_int and _homogeneous(e.args[0], new, scale)
+    return e.op == "reduce" and E.reduce_kind(e) == "add" and _homogeneous(e.args[0], new, scale)
 
 
 def running_mean(update: Expr, carry: Expr, k: Expr) -> Expr | None:

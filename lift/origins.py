@@ -6,6 +6,7 @@ that it calls. The first statement that made such a one is its origin.
 
 from __future__ import annotations
 
+import keyword
 from dataclasses import dataclass, field
 
 from lift import expr as E
@@ -13,94 +14,11 @@ from lift.expr import Expr
 from lift.fold import FOLDED
 
 Trait = tuple[str, frozenset[str], frozenset[str]]
-_TAKEN = frozenset(
-    [
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "auto",
-        "bool",
-        "break",
-        "case",
-        "char",
-        "class",
-        "const",
-        "continue",
-        "def",
-        "default",
-        "del",
-        "delete",
-        "do",
-        "double",
-        "elif",
-        "else",
-        "enum",
-        "except",
-        "extern",
-        "False",
-        "finally",
-        "float",
-        "for",
-        "from",
-        "global",
-        "goto",
-        "half",
-        "if",
-        "import",
-        "in",
-        "inline",
-        "int",
-        "is",
-        "lambda",
-        "long",
-        "main",
-        "max",
-        "min",
-        "new",
-        "None",
-        "nonlocal",
-        "not",
-        "or",
-        "pass",
-        "pow",
-        "raise",
-        "register",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "T",
-        "this",
-        "True",
-        "try",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-        "with",
-        "yield",
-        "abs",
-        "exp",
-        "log",
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "floor",
-        "ceil",
-        "round",
-        "erf",
-        "tanh",
-        "rsqrt",
-    ]
-)
+_TAKEN = frozenset(keyword.kwlist) | {  # what a name in emitted code must not be
+    "T", "abs", "auto", "bool", "case", "ceil", "char", "const", "cos", "default", "delete", "do", "double", "enum", "erf", "exp", "extern", "float",
+    "floor", "goto", "half", "inline", "int", "log", "long", "main", "max", "min", "new", "pow", "register", "round", "rsqrt", "short", "signed", "sin",
+    "sizeof", "sqrt", "static", "struct", "switch", "tan", "tanh", "this", "typedef", "union", "unsigned", "void", "volatile",
+}  # fmt: skip
 
 
 @dataclass

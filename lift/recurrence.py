@@ -194,7 +194,7 @@ class Loop:
             start = self.entry_scalars.get(s)
             if s in final or start is None:
                 continue
-            form = rescaled(updates[s], carry[s], self.maxima)
+            form = rescaled(updates[s], carry[s], self.k, self.maxima)
             x = running_mean(updates[s], carry[s], self.k)
             if form is not None and set(carried(form.growth, self.ident)) <= {form.new}:
                 final[s] = form.total(start, self.k)
@@ -363,7 +363,7 @@ class Loop:
 
     def _reduced(self, name: str, piece: Piece, entry: Array, leaves: list[Expr]) -> Piece:
         own = E.node("carryload", (piece.index,), (self.ident, name), entry.dtype)
-        together = rescaled(piece.value, own, self.maxima) if self.k not in piece.index.free | piece.guard.free else None
+        together = rescaled(piece.value, own, self.k, self.maxima) if self.k not in piece.index.free | piece.guard.free else None
         if together is not None and set(carried(together.growth, self.ident)) <= {together.new}:
             start = read(entry, piece.index, E.and_(self.facts, piece.guard))
             return Piece(piece.vars, piece.guard, piece.index, together.total(start, self.k))

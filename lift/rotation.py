@@ -14,7 +14,7 @@ MAX_STAGES = 4
 
 
 def stages(s: ir.For, onchip: frozenset[str]) -> int:
-    """Return the modulus by which the loop's variable chooses among parts of an on-chip buffer that it writes and reads; 1: none."""
+    """Return the modulus by which the loop's variable chooses among parts of an on-chip buffer that it writes; 1: none."""
     chosen: dict[str, int] = {}  # locals that hold the variable modulo a constant
     found = 1
 

@@ -281,7 +281,9 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         code = emit_for(name, lifted.func, problem, session.options.arch)
         emitted[name] = code
         runs = (
-            _cpu_runs(code, problem) if name == "llvm" else {f"{name.upper()} text in the oracle": _simt_run(code, problem, Platform(name))}
+            _cpu_runs(code, problem)
+            if name == "llvm"
+            else {f"{name.upper()} text in the oracle": _simt_run(code, problem, Platform(name), session.options.arch)}
         )
         for artifact, run in runs.items():
             artifacts[artifact] = run
@@ -339,7 +341,7 @@ def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
     return {"LLVM library": library, "C++ text": text}
 
 
-def _simt_run(code: Emitted, problem: Problem, platform: Platform) -> Execute:
+def _simt_run(code: Emitted, problem: Problem, platform: Platform, arch: str | None) -> Execute:
     """Run emitted device text through the very oracle that runs sources, every access checked the first time."""
     state: dict[str, Any] = {}
 
@@ -348,8 +350,10 @@ def _simt_run(code: Emitted, problem: Problem, platform: Platform) -> Execute:
             text = SourceFile(f"emitted{code.suffix}", code.text)
             try:
                 front = read(text, platform)
+                if platform is Platform.BANG:
+                    check_capacity(front, CHIPS[arch or DEFAULT_CHIP])
             except XpilerError as error:
-                raise RunError("XP501", f"the emitted text does not parse: {error.message}") from None
+                raise RunError("XP501", f"the emitted text is refused: {error.message}") from None
             state["oracle"] = oracle_of(front, Options())
             state["oracle"].start("native", "checked")
             refuse_unsound(state["oracle"], problem, data, outputs, "the emitted text is wrong at ")

@@ -227,3 +227,22 @@ __mlu_entry__ void k(float* x, float* y) {{
     result = translate(SourceFile("k.mlu", text), "llvm", Options(grid=(1, 1, 1)))
     assert result.ok
     assert bool(result.lifted.assumed) == note
+
+
+@pytest.mark.parametrize(("factor", "grade"), [("0.5f", "A"), ("0.25f", "B"), ("0.5f * (i + 1)", "B")])
+def test_an_online_sum_needs_one_scale(factor: str, grade: str) -> None:
+    text = f"""
+#include <math.h>
+void f(const float* x, float* y) {{
+  float m = x[0], s = 0;
+  for (int i = 0; i < 20; i++) {{
+    float higher = fmaxf(m, x[i]);
+    s = s * expf((m - higher) * {factor}) + expf((x[i] - higher) * 0.5f);
+    m = higher;
+  }}
+  y[0] = s;
+}}
+"""
+    result = translate(SourceFile("f.c", text), "llvm", Options())
+    assert result.ok
+    assert result.lifted.grade == grade
