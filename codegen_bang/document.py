@@ -55,7 +55,7 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
         notes = [f"estimate: {cost:.3g} bytes of transfer per core on {chip.name}; no chip was used"]
     text = _document(kernels, problem, func, chip)
     notes += [note for _, kernel in kernels for note in kernel.notes]
-    return Emitted("bang", text, ".mlu", "", IRModule({"main": func}), None, (), tuple(notes), "float64" in func.script())
+    return Emitted("bang", text, ".mlu", None, IRModule({"main": func}), None, (), tuple(notes), "float64" in func.script())
 
 
 def best(stage: Stage, name: str, chip: Chip) -> Kernel:

@@ -13,6 +13,7 @@ from typing import Any
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.kernels import TensorSpec
 from tvm_xpiler.pipeline import Translation
+from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.show import verdict_line
 
 SCHEMA = 1
@@ -78,8 +79,8 @@ def write(t: Translation, out: Path) -> Path:
             folder.mkdir()
             mark = "" if target.ok else ".failed"
             (folder / f"{stem}{target.emitted.suffix}{mark}").write_text(target.emitted.text)
-            if target.emitted.plan:
-                (folder / "plan.py").write_text("from tvm import s_tir\n\n\n" + target.emitted.plan + "\n")
+            if target.emitted.plan is not None:
+                (folder / "plan.py").write_text(to_python(target.emitted.plan))
             if target.ok and target.emitted.runtime is not None:
                 target.emitted.save_library(folder / "module.so")
             for file, data in target.emitted.binaries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))  # TVM counts physical cores, which a small machine has one of
 os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
@@ -20,7 +21,7 @@ from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu",
+    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "meta_schedule",
     "runtime", "s_tir_analysis", "s_tir_transform", "structurally_equal", "tirx",
 ]  # fmt: skip
 
@@ -33,3 +34,10 @@ def identical(a: object, b: object) -> bool:
 def structurally_equal(a: object, b: object) -> bool:
     """Return whether two pieces of IR are equal up to names."""
     return bool(tvm_ffi.structural_equal(a, b, map_free_vars=True))
+
+
+def meta_schedule() -> Any:
+    """Return ``tvm.s_tir.meta_schedule``, which takes a while to import."""
+    from tvm.s_tir import meta_schedule as module
+
+    return module

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import C_TYPES, Problem, TensorSpec
-from tvm_xpiler.core.tir import IRModule
+from tvm_xpiler.core.tir import IRModule, PrimFunc
+from tvm_xpiler.schedule.apply import Rejected, apply
+from tvm_xpiler.schedule.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Emitted:
         target: The platform: ``llvm``, ``cuda``, ``hip`` or ``bang``.
         text: Readable source with the host function of the original signature.
         suffix: The text's file ending.
-        plan: The schedule as Python that runs against stock ``tvm.s_tir``.
+        plan: The schedule as data; None where the code was made without one.
         module: The scheduled module.
         runtime: TVM's executable; None where the text is all there is.
         binaries: Further files by name (a cubin).
@@ -29,7 +32,7 @@ class Emitted:
     target: str
     text: str
     suffix: str
-    plan: str
+    plan: Plan | None
     module: IRModule
     runtime: Any
     binaries: tuple[tuple[str, bytes], ...] = ()
@@ -39,6 +42,18 @@ class Emitted:
     def save_library(self, path: Path) -> None:
         """Write the loadable library to ``path``."""
         self.runtime.export_library(str(path))
+
+
+def scheduled_by(plan: Plan, func: PrimFunc) -> IRModule:
+    """Return the module that a plan makes of a function.
+
+    Raises:
+        EmitError: XP401 with the step that was refused.
+    """
+    done = apply(plan, func)
+    if isinstance(done, Rejected):
+        raise EmitError("XP401", f"the plan is refused: {done}")
+    return done.module
 
 
 def c_signature(problem: Problem, const: bool = True) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 from tvm_xpiler.core.errors import EmitError, RunError
 from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
-from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, Schedule, ScheduleError, Target, compile_module
+from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, ScheduleError, Target, compile_module
 from tvm_xpiler.core.toolchain import run_compiler, tools
 from tvm_xpiler.emit.c_source import helpers
-from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
+from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name, scheduled_by
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
-from tvm_xpiler.schedule.gpu_rules import schedule_gpu
+from tvm_xpiler.schedule.gpu_rules import gpu_plan
+from tvm_xpiler.schedule.plan import Plan
 
 _AXES = ("x", "y", "z")
 
@@ -56,7 +57,7 @@ def _target(platform: Platform, arch: str) -> Target:
 
 
 def emit_simt(
-    func: PrimFunc, problem: Problem, platform: Platform = Platform.CUDA, arch: str | None = None, scheduled: IRModule | None = None
+    func: PrimFunc, problem: Problem, platform: Platform = Platform.CUDA, arch: str | None = None, plan: Plan | None = None
 ) -> Emitted:
     """Emit CUDA C or HIP for a lifted function.
 
@@ -65,24 +66,21 @@ def emit_simt(
         problem: The kernel's parameters.
         platform: ``CUDA`` or ``HIP``.
         arch: Compute architecture; of :data:`ARCHITECTURES` by default.
-        scheduled: A module that is bound to GPU axes already; by default the rules schedule ``func``.
+        plan: A plan that binds everything to GPU axes; that of the rules by default.
 
     Raises:
         EmitError: XP401 when no legal schedule or no code can be made.
     """
     arch = arch or ARCHITECTURES[platform]
     flavour = _FLAVOURS[platform]
-    plan = ""
     if is_imperative(func):
         return _imperative(func, problem, platform, arch)
-    func = _temporaries_as_parameters(func)
-    if scheduled is None:
-        sch = Schedule(IRModule({"main": func}), error_render_level="fast")
+    if plan is None:
         try:
-            sch = schedule_gpu(sch, PLATFORMS[platform])
+            plan = gpu_plan(func, PLATFORMS[platform])
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
-        scheduled, plan = sch.mod, str(sch.trace)
+    scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
     try:
         with PassContext(config={"tirx.disable_cse_tir": True}):  # its variables are left behind unused; nvcc finds the sums itself
             built = compile_module(scheduled, target=_target(platform, arch))
@@ -113,7 +111,7 @@ def _imperative(func: PrimFunc, problem: Problem, platform: Platform, arch: str)
     text = _document(helpers(body, "__device__ ") + body, nests, problem, _temporaries(buffers[len(problem.tensors) :]), flavour)
     binaries, notes = _binary(text, arch, flavour)
     note = "no normal form: the blocks of the source, their threads one after the other where barriers tie them together"
-    return Emitted(platform.value, text, flavour.suffix, "", IRModule({"main": func}), None, binaries, (note, *notes))
+    return Emitted(platform.value, text, flavour.suffix, None, IRModule({"main": func}), None, binaries, (note, *notes))
 
 
 def _cleaned(source: str, entry: str) -> str:
@@ -224,10 +222,11 @@ def _bindings(stmt: Any, extents: dict[str, int]) -> None:
 def _temporaries_as_parameters(func: PrimFunc) -> PrimFunc:
     """Pass the buffers between kernels in from outside: device code cannot allocate global memory."""
     root = func.body.block
-    held = list(root.alloc_buffers)
+    held = [b for b in root.alloc_buffers if b.scope() == "global"]
+    own = [b for b in root.alloc_buffers if b.scope() != "global"]
     if not held:
         return func
-    body = SBlockRealize([], True, SBlock([], [], [], "root", root.body))
+    body = SBlockRealize([], True, SBlock([], [], [], "root", root.body, alloc_buffers=own))
     return PrimFunc([*func.params, *held], body).with_attrs({"global_symbol": "main", "tirx.noalias": True, "s_tir": True})
 
 

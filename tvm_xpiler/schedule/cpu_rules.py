@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
+from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
+
+
+def cpu_plan(func: PrimFunc, lanes: int) -> Plan:
+    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register."""
+    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes), func)
 
 
 def schedule_cpu(sch: Schedule, lanes: int) -> Schedule:

@@ -6,10 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm_xpiler.core.platforms import PlatformSpec
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
+from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
+
+
+def gpu_plan(func: PrimFunc, spec: PlatformSpec) -> Plan:
+    """Return the plan of the rules for a GPU.
+
+    Raises:
+        ScheduleError: A block is no plain loop nest.
+    """
+    return plan_from_schedule(schedule_gpu(new_schedule(func), spec), func)
 
 
 def schedule_gpu(sch: Schedule, spec: PlatformSpec) -> Schedule:

@@ -1,0 +1,84 @@
+"""What plans are made for: sizes of memories, threads, and peak rates, as data. The rates of chips are their makers' figures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A processor as a plan sees it.
+
+    Attributes:
+        name: Architecture.
+        kind: ``cpu`` or ``gpu``.
+        cores: Cores, or streaming multiprocessors.
+        lanes: float32 elements of a vector register, or threads of a warp.
+        flops: float32 operations per second, a multiply-add being two.
+        bandwidth: Bytes per second of main memory.
+        levels: Memories from the innermost, with bytes: caches of one core; shared memory of a block, then the L2.
+        max_threads: Threads of a block; 1 on a CPU.
+        registers: 32-bit registers of a thread, or vector registers of a core.
+    """
+
+    name: str
+    kind: str
+    cores: int
+    lanes: int
+    flops: float
+    bandwidth: float
+    levels: tuple[tuple[str, int], ...]
+    max_threads: int
+    registers: int
+
+    @property
+    def balance(self) -> float:
+        """Operations per byte at which computing takes as long as main memory."""
+        return self.flops / self.bandwidth
+
+
+GPUS: dict[str, Machine] = {
+    m.name: m
+    for m in (
+        Machine("sm_80", "gpu", 108, 32, 19.5e12, 1.56e12, (("shared", 49152), ("L2", 40 << 20)), 1024, 255),
+        Machine("sm_90", "gpu", 132, 32, 67e12, 3.35e12, (("shared", 49152), ("L2", 50 << 20)), 1024, 255),
+        Machine("gfx90a", "gpu", 104, 64, 23.9e12, 1.6e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512),
+        Machine("gfx942", "gpu", 304, 64, 163.4e12, 5.3e12, (("shared", 65536), ("L2", 32 << 20)), 1024, 512),
+        Machine("gfx1100", "gpu", 48, 32, 61e12, 0.96e12, (("shared", 65536), ("L2", 6 << 20)), 1024, 256),
+    )
+}
+
+
+@lru_cache(maxsize=1)
+def host_machine() -> Machine:
+    """Return this machine's processor. Its clock is taken as 2.5 GHz and its memory as 10 GB/s per core where nothing says more."""
+    lanes = vector_lanes()
+    cores = os.cpu_count() or 1
+    levels = tuple((f"L{n}", size) for n, size in sorted(_caches().items()))
+    return Machine("host", "cpu", cores, lanes, cores * 2.5e9 * lanes * 4, cores * 10e9, levels or (("L1", 32768), ("L2", 1 << 20)), 1, 32)
+
+
+@lru_cache(maxsize=1)
+def vector_lanes() -> int:
+    """Return the float32 elements of a vector register of this machine."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return 4
+    return 16 if "avx512f" in flags else 8 if "avx2" in flags else 4
+
+
+def _caches() -> dict[int, int]:
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            if (index / "type").read_text().strip() != "Instruction":
+                text = (index / "size").read_text().strip()
+                found[int((index / "level").read_text())] = int(text.rstrip("KM")) << (20 if text.endswith("M") else 10)
+        except (OSError, ValueError):
+            continue
+    return found

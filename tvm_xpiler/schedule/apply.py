@@ -1,0 +1,195 @@
+"""Applying a plan: step by step on a copy, a refusal is a value that says what failed and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm_xpiler.core.tir import IRModule, Schedule, tirx
+from tvm_xpiler.schedule.index_maps import index_map
+from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value
+from tvm_xpiler.schedule.primitives import PRIMITIVES, Kind, Result
+from tvm_xpiler.schedule.text import print_step, print_value
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A plan that was legal.
+
+    Attributes:
+        schedule: The schedule after the last step; its trace is TVM's own form of the plan.
+        names: What the plan's names stand for: random variables of the schedule.
+    """
+
+    schedule: Schedule
+    names: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> IRModule:
+        return self.schedule.mod
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A plan that was not.
+
+    Attributes:
+        index: The step, from 0.
+        step: It.
+        reason: One sentence.
+        where: The loops of the block that the step touches, with extents, in words; empty where there is none.
+        before: The schedule before the step.
+        names: What the plan's names stood for then.
+    """
+
+    index: int
+    step: Step
+    reason: str
+    where: str
+    before: Schedule
+    names: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        place = f"; {self.where}" if self.where else ""
+        return f"step {self.index + 1}, {print_step(self.step)}: {self.reason}{place}"
+
+
+class _Refused(Exception):
+    pass
+
+
+def new_schedule(func: Any) -> Schedule:
+    """Return a schedule over a function or a module; errors are one line."""
+    module = func if isinstance(func, IRModule) else IRModule({"main": func})
+    return Schedule(module, error_render_level="fast")
+
+
+def apply(plan: Plan, func: Any) -> Applied | Rejected:
+    """Apply a plan to a ``PrimFunc``, an ``IRModule``, or a copy of a :class:`Schedule`."""
+    sch = func.copy() if isinstance(func, Schedule) else new_schedule(func)
+    names: dict[str, Any] = {}
+    for index, step in enumerate(plan.steps):
+        before = sch.copy()
+        known = dict(names)
+        refused = apply_step(sch, names, step)
+        if refused is not None:
+            return Rejected(index, step, refused, _where(before, known, step), before, known)
+    return Applied(sch, names)
+
+
+def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> str | None:
+    """Apply one step in place and bind its results in ``names``; return why it was refused, or None."""
+    primitive = PRIMITIVES[step.op]
+    try:
+        positional: list[Any] = []
+        keywords: dict[str, Any] = {}
+        for parameter, value in zip(primitive.parameters, step.args, strict=True):
+            made = _resolve(sch, names, value, parameter.kind)
+            if parameter.variadic:
+                positional += made
+            else:
+                keywords[parameter.name] = made
+        if step.op == "fork_seed":
+            return "not a step"
+        result = getattr(sch, step.op)(*positional, **keywords)
+    except _Refused as refused:
+        return str(refused)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        return _sentence(error)
+    made = [] if primitive.result is Result.NONE else list(result) if primitive.result.name.endswith("S") else [result]
+    if step.results and len(step.results) != len(made):
+        return f"it returns {len(made)} results, the step names {len(step.results)}"
+    names.update(zip(step.results, made, strict=False) if step.results else ())
+    return None
+
+
+def _sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next(
+        (line for line in lines if line.startswith(("ScheduleError:", "Error message:"))), lines[-1] if lines else type(error).__name__
+    )
+    for head in ("ScheduleError:", "Error message:", "ValueError:", "InternalError:", "Check failed:"):
+        told = told.removeprefix(head).strip()
+    return told or type(error).__name__
+
+
+def _resolve(sch: Schedule, names: dict[str, Any], value: Value, kind: Kind) -> Any:
+    if isinstance(value, Hole):
+        raise _Refused(f"the hole {print_value(value)} is still open")
+    if isinstance(value, tuple):
+        made = [_resolve(sch, names, v, kind) for v in value]
+        return tuple(made) if kind is Kind.BUFFER else made
+    if isinstance(value, Name):
+        if value.text in names:
+            return names[value.text]
+        if kind in {Kind.INT, Kind.INTS, Kind.FACTORS, Kind.ANY}:
+            raise _Refused(f"no earlier step is called '{value.text}'")
+        return _block(sch, names, value)
+    if isinstance(value, LoopOf):
+        return find_loop(sch, names, value)
+    if isinstance(value, Lambda):
+        return index_map(value.text)
+    if isinstance(value, Table):
+        return {key: _resolve(sch, names, v, kind) for key, v in value.items}
+    if kind in {Kind.BLOCK, Kind.LOOP, Kind.BLOCK_OR_LOOP, Kind.LOOPS} or (kind is Kind.BLOCKS and value is not None):
+        raise _Refused(f"{kind.value} expected, not {print_value(value)}")
+    if kind is Kind.PAD and isinstance(value, int | float):
+        return value
+    return value
+
+
+def _block(sch: Schedule, names: dict[str, Any], name: Name) -> Any:
+    if name.text not in names:
+        try:
+            names[name.text] = sch.get_sblock(name.text)
+        except (RuntimeError, ValueError):
+            known = ", ".join(str(sch.get(b).name_hint) for b in sch.get_child_blocks(sch.get_sblock("root")))
+            raise _Refused(f"there is no block '{name.text}'; the blocks are {known}") from None
+    return names[name.text]
+
+
+def find_loop(sch: Schedule, names: dict[str, Any], ref: LoopOf) -> Any:
+    """Return the loop that a reference means at this state of the schedule."""
+    block = _block(sch, names, ref.block)
+    loops = list(sch.get_loops(block))
+    if isinstance(ref.key, int):
+        if not -len(loops) <= ref.key < len(loops):
+            raise _Refused(f"block '{ref.block.text}' has {len(loops)} loops")
+        return loops[ref.key]
+    found = [loop for loop in loops if sch.get(loop).loop_var.name == ref.key]
+    if len(found) != 1:
+        known = ", ".join(str(sch.get(loop).loop_var.name) for loop in loops)
+        raise _Refused(f"block '{ref.block.text}' has {len(found) or 'no'} loops called '{ref.key}'; its loops are {known}")
+    return found[0]
+
+
+def describe(sch: Schedule, block: Any) -> str:
+    """Return a block's loops in words: ``block C: i=128 (blockIdx.x), k=64 (reduction)``."""
+    node = sch.get(block)
+    reductions = {id_ for it, id_ in ((it, it.var) for it in node.iter_vars) if it.iter_type == tirx.IterVar.CommReduce}
+    parts = []
+    for rv in sch.get_loops(block):
+        loop = sch.get(rv)
+        extent = loop.extent.value if hasattr(loop.extent, "value") else "?"
+        axis = f" ({loop.thread_binding.thread_tag})" if loop.thread_binding is not None else ""
+        parts.append(f"{loop.loop_var.name}={extent}{axis}")
+    kinds = f"; {len(reductions)} of {len(node.iter_vars)} iterators reduce" if reductions else ""
+    return f"block {node.name_hint}: {', '.join(parts) or 'no loops'}{kinds}"
+
+
+def _where(sch: Schedule, names: dict[str, Any], step: Step) -> str:
+    """Describe the block that a refused step touches, where it can be found."""
+    for value in step.args:
+        first = value[0] if isinstance(value, tuple) and value else value
+        name = first.block if isinstance(first, LoopOf) else first if isinstance(first, Name) else None
+        if name is None:
+            continue
+        try:
+            rv = _block(sch, names, name)
+            node = sch.get(rv)
+            if type(node).__name__ == "SBlock":
+                return describe(sch, rv)
+            return f"loop {node.loop_var.name}={node.extent}"
+        except (_Refused, RuntimeError, ValueError, AttributeError):
+            continue
+    return ""
