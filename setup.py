@@ -11,5 +11,6 @@ setup(
     package_data={
         **{name: ["py.typed"] for name in PACKAGES},
         "tvm_xpiler.core.semantics": ["*.h", "*.cpp"],
+        "schedule_llm": ["py.typed", "prompts/*.md", "prompts/families/*.md", "manual/*.md"],
     },
 )

@@ -1,1 +1,1 @@
-"""Proposes schedule plans. Empty in this version: see ARCHITECTURE.md for what it will hold."""
+"""The neural half: facts for a model, prompts, clients, and reading plans from what comes back. A model writes plans, never code."""

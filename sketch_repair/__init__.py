@@ -1,1 +1,1 @@
-"""Repairs plans that fail. Empty in this version: see ARCHITECTURE.md for what it will hold."""
+"""Symbolic repair: the smallest failing part of a plan becomes a sketch, Z3 fills its holes, TVM's refusals teach it."""

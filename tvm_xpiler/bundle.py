@@ -43,6 +43,10 @@ def report(t: Translation) -> dict[str, Any]:
                 "ok": target.ok,
                 "notes": list(target.emitted.notes),
                 "round_trip": target.round_trip,
+                "plans": [
+                    {"source": c.source, "plan": str(c.plan).splitlines(), "outcome": c.outcome, "median_seconds": c.median, "spread": c.spread}
+                    for c in (target.planned.candidates if target.planned else ())
+                ],
                 "shapes": [[int(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
                 "verdicts": [
                     {

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from rich.table import Table
 from tqdm import tqdm
 
 from tvm_xpiler import __version__
+from tvm_xpiler.cli_plan import plan_options, planning, shown
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
-from tvm_xpiler.core.errors import CODES, ConfigError, XpilerError
+from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
 
 DONE, DIAGNOSTIC, USAGE, NOT_VERIFIED = 0, 1, 2, 3
@@ -96,7 +98,7 @@ def _options(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")),
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def _options(o: dict[str, Any]) -> Any:
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
+@plan_options
 @_launch_options
 def translate(
     kernels: tuple[Path, ...],
@@ -122,7 +125,10 @@ def translate(
 
     if bool(kernels) == (manifest is not None):
         raise click.UsageError("give kernel files, or --manifest")
-    entries = read_manifest(manifest) if manifest else [Entry(path, _options(o)) for path in kernels]
+    entries = [Entry(path, _options(o)) for path in kernels]
+    if manifest:
+        plans = planning(o)
+        entries = [Entry(e.file, replace(e.options, **plans)) for e in read_manifest(manifest)]
     if len(entries) == 1:
         sys.exit(_translate_one(entries[0], targets, out, as_json))
     sys.exit(_translate_many(entries, targets, out, as_json))
@@ -224,7 +230,6 @@ def lift(kernel: Path, **o: Any) -> None:
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
     from lift.lifted import lift as lift_front
-    from tvm_xpiler.core.errors import EmitError
     from tvm_xpiler.pipeline import TARGETS, Session, emit_for
 
     if target not in TARGETS:
@@ -236,6 +241,38 @@ def emit(kernel: Path, target: str, **o: Any) -> None:
     click.echo(emit_for(target, func, problem, options.arch).text)
     _err.print("not verified: use translate")
     sys.exit(NOT_VERIFIED)
+
+
+@app.command()
+@click.argument("kernel", type=click.Path(path_type=Path))
+@click.option("--to", "target", default="llvm", show_default=True, type=click.Choice(["llvm", "cuda", "hip"]), help="The target.")
+@click.option("--arch", help="Architecture.  [default: sm_90, gfx90a]")
+@click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
+@click.option("--facts", is_flag=True, help="Print what is noted of the program instead: operators, strides, bottlenecks.")
+@plan_options
+@_launch_options
+def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
+    """Print the plan for KERNEL: the rules', a model's, or your own, repaired where it must be."""
+    from schedule_llm.annotate import card
+    from tvm_xpiler import api, show
+    from tvm_xpiler.pipeline import plan_for
+    from tvm_xpiler.planning import choose
+    from tvm_xpiler.schedule.proposal import Task
+
+    options = _options(o)
+    lifted = api.lift(read_source(kernel), options)
+    if lifted.grade != "A":
+        raise EmitError("XP401", f"only a normal form has a plan; this kernel has grade {lifted.grade}: {lifted.reason}")
+    task = Task.of(lifted.func, target, options.arch)
+    if facts:
+        click.echo(card(task))
+        return
+    planned = plan_for(target, lifted, options) or choose(task, (), 1)
+    for line in show.plan_lines(planned):
+        _err.print(line, markup=False)
+    if planned.plan is None:
+        raise EmitError("XP401", "no plan could be made")
+    click.echo(shown(planned.plan, form))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from lift.canonical import canonical_text
 from lift.capacity import check_capacity
 from lift.front import Front, read
 from lift.lifted import Lifted, lift
+from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
@@ -23,6 +24,9 @@ from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
 from tvm_xpiler.emit.llvm import emit_llvm
 from tvm_xpiler.emit.simt import emit_simt
+from tvm_xpiler.planning import Candidate, Planned, choose
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
@@ -34,7 +38,10 @@ _LARGE = 1 << 22  # elements
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a kernel is launched and what is asked for; see the command line for their meaning."""
+    """How a kernel is launched and what is asked for; see the command line for their meaning.
+
+    ``proposers`` are asked for ``plans`` plans each, besides the rules; ``plan`` is the user's own and is used alone.
+    """
 
     scalars: Mapping[str, float] = field(default_factory=dict)
     buffers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
@@ -50,6 +57,9 @@ class Options:
     warp: int | None = None
     chip: str = DEFAULT_CHIP
     round_trip: bool = False
+    proposers: tuple[Proposer, ...] = ()
+    plans: int = 4
+    plan: Plan | None = None
 
     @property
     def given(self) -> launches.Given:
@@ -58,11 +68,19 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target's code and what is known of it; ``round_trip`` says what its text lifts back to, where that was asked for."""
+    """One target's code and what is known of it.
+
+    Attributes:
+        emitted: The code.
+        verdicts: On each artifact of it.
+        round_trip: What its text lifts back to, where that was asked for.
+        planned: Which plans were considered; None where the rules alone were asked.
+    """
 
     emitted: Emitted
     verdicts: tuple[Verdict, ...]
     round_trip: str = ""
+    planned: Planned | None = None
 
     @property
     def ok(self) -> bool:
@@ -274,11 +292,49 @@ def refuse_wrong_source(source: SourceFile, examination: Examination, code: str 
 
 
 def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence[str], examination: Examination) -> dict[str, Target]:
+    """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules."""
+    planned = {name: found for name in targets for found in [plan_for(name, lifted, session.options)] if found is not None}
+    result = _judged(session, problem, lifted, targets, examination, planned)
+    failed = [name for name in planned if not result[name].ok and planned[name].source not in {"rules", "given"}]
+    if failed:
+        again = _judged(session, problem, lifted, failed, examination, {})
+        note = "the chosen plan was not verified; the rules' plan is used"
+        kept = {name: replace(planned[name], source="rules", notes=(*planned[name].notes, note)) for name in failed}
+        result |= {name: replace(again[name], planned=kept[name]) for name in failed}
+    return result
+
+
+def plan_for(target: str, lifted: Lifted, options: Options) -> Planned | None:
+    """Return the plan for a target where more than the rules are asked, else None.
+
+    Raises:
+        EmitError: XP603 when the user's own plan cannot be used.
+    """
+    if target == "bang" or lifted.grade != "A" or not (options.proposers or options.plan):
+        return None
+    task = Task.of(lifted.func, target, options.arch)
+    if options.plan is None:
+        return choose(task, options.proposers, options.plans)
+    done = repair(options.plan, task.func, task.machine)
+    if not isinstance(done, Repaired):
+        raise EmitError("XP603", f"the plan cannot be used for {target}: {done}")
+    outcome = f"repaired: {'; '.join(done.changes)}" if done.changes else "legal"
+    return Planned(done.plan, "given", (Candidate("given", done.plan, outcome),))
+
+
+def _judged(
+    session: Session,
+    problem: Problem,
+    lifted: Lifted,
+    targets: Sequence[str],
+    examination: Examination,
+    planned: Mapping[str, Planned],
+) -> dict[str, Target]:
     emitted: dict[str, Emitted] = {}
     artifacts: dict[str, Execute] = {}
     owner: dict[str, str] = {}
     for name in targets:
-        code = emit_for(name, lifted.func, problem, session.options.arch)
+        code = emit_for(name, lifted.func, problem, session.options.arch, planned[name].plan if name in planned else None)
         emitted[name] = code
         runs = (
             _cpu_runs(code, problem)
@@ -299,7 +355,10 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence
         narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
     back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
-    return {name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name]) for name in targets}
+    return {
+        name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name], planned.get(name))
+        for name in targets
+    }
 
 
 def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
@@ -320,15 +379,15 @@ def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
     return "the same normal form" if canonical_text(again.func) == canonical_text(lifted.func) else "another normal form"
 
 
-def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None) -> Emitted:
+def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None, plan: Plan | None = None) -> Emitted:
     """Return the code for one of :data:`TARGETS`.
 
     Raises:
         EmitError: XP401 where the target has no form of the function.
     """
     if target == "llvm":
-        return emit_llvm(func, problem)
-    return emit_bang(func, problem, arch) if target == "bang" else emit_simt(func, problem, Platform(target), arch)
+        return emit_llvm(func, problem, plan)
+    return emit_bang(func, problem, arch) if target == "bang" else emit_simt(func, problem, Platform(target), arch, plan)
 
 
 def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:

@@ -15,6 +15,7 @@ from tvm_xpiler.core.source import SourceFile
 if TYPE_CHECKING:
     from lift.lifted import Lifted
     from tvm_xpiler.pipeline import Translation
+    from tvm_xpiler.planning import Planned
     from tvm_xpiler.verify.verdict import Verdict
 
 _LEXER = {"llvm": "cpp", "cuda": "cuda", "hip": "cuda", "bang": "cuda"}
@@ -54,10 +55,21 @@ def summary(t: Translation) -> list[str]:
     lines = [f"lifted: grade {t.lifted.grade}" + (f" ({t.lifted.reason})" if t.lifted.reason else "")]
     for name, target in t.targets.items():
         lines += [f"{name}: {verdict_line(v)}" for v in target.verdicts]
+        lines += [f"{name}: {line}" for line in plan_lines(target.planned)] if target.planned is not None else []
         lines += [f"{name}: lifted back: {target.round_trip}"] if target.round_trip else []
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]
     lines += [f"note: {text}" for text in (*t.lifted.assumed, *t.examination.benign)]
     return lines
+
+
+def plan_lines(planned: Planned) -> list[str]:
+    """Return which plans were considered, the chosen one first, a line each."""
+    lines = []
+    for number, c in enumerate(planned.candidates):
+        time = "" if c.median is None else f", {c.median * 1e3:.3f} ms (spread {c.spread or 0:.0%})"
+        chosen = "chosen" if number == 0 and planned.plan is not None else "considered"
+        lines.append(f"plan {chosen}: {c.source}, {c.outcome}{time}")
+    return lines + [f"plan: {note}" for note in planned.notes]
 
 
 def panel(t: Translation) -> Panel:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_xpiler.core.platforms import PLATFORMS, Platform
+from tvm_xpiler.core.machines import GPUS
 from tvm_xpiler.core.tir import IRModule, Schedule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply, new_schedule
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
@@ -76,7 +76,7 @@ def _gemm(epilogue: bool = True) -> IRModule:
 @pytest.mark.parametrize("rules", ["cpu", "gpu"])
 def test_the_plan_of_a_trace_makes_its_module(rules: str) -> None:
     module = _gemm()
-    plan = cpu_plan(module["main"], 16) if rules == "cpu" else gpu_plan(module["main"], PLATFORMS[Platform.CUDA])
+    plan = cpu_plan(module["main"], 16) if rules == "cpu" else gpu_plan(module["main"], GPUS["sm_90"])
     assert not any(step.op == "get_loops" for step in plan.steps)
     done = apply(plan, module)
     assert isinstance(done, Applied)

@@ -121,6 +121,21 @@ _CODES = (
         "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file), hip (a .hip file) and bang (an .mlu file).",
     ),
     Code(
+        "XP601",
+        "tape cannot be used",
+        "The tape of a model's answers is missing, cannot be written, or is no tape. Record one with --tape FILE --model NAME.",
+    ),
+    Code(
+        "XP602",
+        "model server cannot be used",
+        "The server's address or key is missing or wrong. Set OPENAI_API_KEY and, for a server of your own, OPENAI_BASE_URL or --base-url.",
+    ),
+    Code(
+        "XP603",
+        "plan cannot be used",
+        "The plan is malformed, or a step of it is refused and no legal plan near it was found. The message names the step.",
+    ),
+    Code(
         "XP900", "internal error", "A defect of tvm-xpiler itself. Nothing was written for this kernel. Please report it with the kernel."
     ),
     Code("XP501", "not verified", "The translation's results differ from the original's, or could not be compared."),

@@ -21,8 +21,8 @@ from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "meta_schedule",
-    "runtime", "s_tir_analysis", "s_tir_transform", "structurally_equal", "tirx",
+    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule",
+    "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
 ]  # fmt: skip
 
 
@@ -41,3 +41,51 @@ def meta_schedule() -> Any:
     from tvm.s_tir import meta_schedule as module
 
     return module
+
+
+def structural_hash(a: object) -> int:
+    """Return a number that structurally equal pieces of IR share."""
+    return int(tvm_ffi.structural_hash(a, map_free_vars=True))
+
+
+def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
+    """Return, for each nest of the scheduled ``main``, the name of a block in it and the buffers that it allocates, cut to what is touched.
+
+    Raises:
+        RuntimeError: The module cannot be lowered so far.
+    """
+    for transform in (
+        s_tir_transform.LowerCrossThreadReduction(),
+        s_tir_transform.LowerInitBlock(),
+        s_tir_transform.PlanAndUpdateBufferAllocationLocation(),
+        s_tir_transform.ConvertBlocksToOpaque(),
+        s_tir_transform.LiftThreadBinding(),
+        s_tir_transform.CompactBufferAllocation(),
+    ):
+        module = transform(module)
+    body = module["main"].body.block.body
+    result = []
+    for nest in list(body.seq) if type(body).__name__ == "SeqStmt" else [body]:
+        names: list[str] = []
+        held: list[Any] = []
+
+        def visit(node: Any, names: list[str] = names, held: list[Any] = held) -> None:
+            kind = type(node).__name__
+            if kind == "SBlockRealize":
+                if node.block.name_hint:
+                    names.append(str(node.block.name_hint))
+                held.extend(node.block.alloc_buffers)
+                visit(node.block.body)
+            elif kind == "For":
+                visit(node.body)
+            elif kind == "SeqStmt":
+                for child in node.seq:
+                    visit(child)
+            elif kind == "IfThenElse":
+                visit(node.then_case)
+            elif kind == "AttrStmt":
+                visit(node.body)
+
+        visit(nest)
+        result.append((names[0] if names else "root", held))
+    return result

@@ -11,14 +11,16 @@ from typing import Any
 
 from tvm_xpiler.core.errors import EmitError, RunError
 from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
+from tvm_xpiler.core.machines import GPUS
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, ScheduleError, Target, compile_module
 from tvm_xpiler.core.toolchain import run_compiler, tools
 from tvm_xpiler.emit.c_source import helpers
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name, scheduled_by
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
-from tvm_xpiler.schedule.gpu_rules import gpu_plan
 from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.proposal import ARCHITECTURES
+from tvm_xpiler.schedule.rules import rules_plan
 
 _AXES = ("x", "y", "z")
 
@@ -41,7 +43,6 @@ _FLAVOURS = {
         "hip", ("hip/hip_runtime.h", "hip/hip_fp16.h", "hip/hip_bf16.h"), ".hip", "hipcc", ("--offload-arch={arch}", "--genco"), "kernel.hsaco"
     ),
 }  # fmt: skip
-ARCHITECTURES = {Platform.CUDA: "sm_90", Platform.HIP: "gfx90a"}
 
 
 def _target(platform: Platform, arch: str) -> Target:
@@ -77,7 +78,7 @@ def emit_simt(
         return _imperative(func, problem, platform, arch)
     if plan is None:
         try:
-            plan = gpu_plan(func, PLATFORMS[platform])
+            plan = rules_plan(func, GPUS[arch])
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})

@@ -40,6 +40,7 @@ class Rejected:
         where: The loops of the block that the step touches, with extents, in words; empty where there is none.
         before: The schedule before the step.
         names: What the plan's names stood for then.
+        argument: The place of the argument that stands for nothing, where that is why.
     """
 
     index: int
@@ -48,10 +49,19 @@ class Rejected:
     where: str
     before: Schedule
     names: dict[str, Any] = field(default_factory=dict)
+    argument: int | None = None
 
     def __str__(self) -> str:
         place = f"; {self.where}" if self.where else ""
         return f"step {self.index + 1}, {print_step(self.step)}: {self.reason}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a step was refused; ``argument`` is the place of an argument that stands for nothing, where that is why."""
+
+    reason: str
+    argument: int | None = None
 
 
 class _Refused(Exception):
@@ -65,40 +75,56 @@ def new_schedule(func: Any) -> Schedule:
 
 
 def apply(plan: Plan, func: Any) -> Applied | Rejected:
-    """Apply a plan to a ``PrimFunc``, an ``IRModule``, or a copy of a :class:`Schedule`."""
-    sch = func.copy() if isinstance(func, Schedule) else new_schedule(func)
-    names: dict[str, Any] = {}
-    for index, step in enumerate(plan.steps):
-        before = sch.copy()
-        known = dict(names)
-        refused = apply_step(sch, names, step)
-        if refused is not None:
-            return Rejected(index, step, refused, _where(before, known, step), before, known)
-    return Applied(sch, names)
+    """Apply a plan to a ``PrimFunc`` or an ``IRModule``."""
+    return Replay(func).apply(plan)
 
 
-def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> str | None:
+class Replay:
+    """Applies plans to one function, each from where it parts from the one before."""
+
+    def __init__(self, func: Any) -> None:
+        self._steps: list[Step] = []
+        self._states: list[tuple[Schedule, dict[str, Any]]] = [(new_schedule(func), {})]
+
+    def apply(self, plan: Plan) -> Applied | Rejected:
+        """Apply one plan."""
+        shared = 0
+        while shared < min(len(self._steps), len(plan.steps)) and self._steps[shared] == plan.steps[shared]:
+            shared += 1
+        del self._steps[shared:], self._states[shared + 1 :]
+        for index in range(shared, len(plan.steps)):
+            before, known = self._states[-1]
+            sch, names, step = before.copy(), dict(known), plan.steps[index]
+            refused = apply_step(sch, names, step)
+            if refused is not None:
+                return Rejected(index, step, refused.reason, _where(before, dict(known), step), before, dict(known), refused.argument)
+            self._steps.append(step)
+            self._states.append((sch, names))
+        last, names = self._states[-1]
+        return Applied(last.copy(), dict(names))
+
+
+def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | None:
     """Apply one step in place and bind its results in ``names``; return why it was refused, or None."""
     primitive = PRIMITIVES[step.op]
+    place: int | None = None
     try:
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
-        for parameter, value in zip(primitive.parameters, step.args, strict=True):
+        for place, (parameter, value) in enumerate(zip(primitive.parameters, step.args, strict=True)):  # noqa: B007 - read in the handler
             made = _resolve(sch, names, value, parameter.kind)
             if parameter.variadic:
                 positional += made
             else:
                 keywords[parameter.name] = made
-        if step.op == "fork_seed":
-            return "not a step"
         result = getattr(sch, step.op)(*positional, **keywords)
     except _Refused as refused:
-        return str(refused)
+        return Refusal(str(refused), place)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-        return _sentence(error)
+        return Refusal(_sentence(error))
     made = [] if primitive.result is Result.NONE else list(result) if primitive.result.name.endswith("S") else [result]
     if step.results and len(step.results) != len(made):
-        return f"it returns {len(made)} results, the step names {len(step.results)}"
+        return Refusal(f"it returns {len(made)} results, the step names {len(step.results)}")
     names.update(zip(step.results, made, strict=False) if step.results else ())
     return None
 

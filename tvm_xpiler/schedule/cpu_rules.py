@@ -14,19 +14,22 @@ from tvm_xpiler.schedule.traces import plan_from_schedule
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
-def cpu_plan(func: PrimFunc, lanes: int) -> Plan:
-    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register."""
-    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes), func)
+def cpu_plan(func: PrimFunc, lanes: int, only: str | None = None) -> Plan:
+    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register, for all blocks or one."""
+    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes, only), func)
 
 
-def schedule_cpu(sch: Schedule, lanes: int) -> Schedule:
+def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None) -> Schedule:
     """Return ``sch`` with every block tiled, vectorized and parallel where that is legal.
 
     Args:
         sch: A schedule over the normal form.
         lanes: float32 elements of a vector register.
+        only: The one block to schedule; all by default.
     """
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
+        if only is not None and name != only:
+            continue
         for rule in (_column_tile, _vector_reduction, _vectorize_last, _parallel_only):
             done = _attempt(sch, name, rule, lanes)
             if done is not None:

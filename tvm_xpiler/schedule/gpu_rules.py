@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvm_xpiler.core.platforms import PlatformSpec
+from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import new_schedule
 from tvm_xpiler.schedule.plan import Plan
@@ -15,25 +15,27 @@ from tvm_xpiler.schedule.traces import plan_from_schedule
 _TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
 
 
-def gpu_plan(func: PrimFunc, spec: PlatformSpec) -> Plan:
-    """Return the plan of the rules for a GPU.
+def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None) -> Plan:
+    """Return the plan of the rules for a GPU, for all blocks or one.
 
     Raises:
         ScheduleError: A block is no plain loop nest.
     """
-    return plan_from_schedule(schedule_gpu(new_schedule(func), spec), func)
+    return plan_from_schedule(schedule_gpu(new_schedule(func), machine, only), func)
 
 
-def schedule_gpu(sch: Schedule, spec: PlatformSpec) -> Schedule:
-    """Return ``sch`` with every block bound to the GPU's axes."""
+def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None) -> Schedule:
+    """Return ``sch`` with every block, or one, bound to the GPU's axes."""
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
+        if only is not None and name != only:
+            continue
         for rule in (_shared_tiles, _cross_thread, _one_thread_each, _bind_only):
             trial = sch.copy()
             block = trial.get_sblock(name)
             seen = facts(trial, block)
             if seen is None:
                 raise ScheduleError(f"block '{name}' is not a plain loop nest")
-            done = _run(rule, trial, block, seen, spec)
+            done = _run(rule, trial, block, seen, machine)
             if done:
                 sch = trial
                 break
@@ -41,23 +43,23 @@ def schedule_gpu(sch: Schedule, spec: PlatformSpec) -> Schedule:
 
 
 def _run(
-    rule: Callable[[Schedule, Any, BlockFacts, PlatformSpec], bool],
+    rule: Callable[[Schedule, Any, BlockFacts, Machine], bool],
     sch: Schedule,
     block: Any,
     seen: BlockFacts,
-    spec: PlatformSpec,
+    machine: Machine,
 ) -> bool:
     try:
-        return rule(sch, block, seen, spec)
+        return rule(sch, block, seen, machine)
     except ScheduleError:
         if rule is _bind_only:
             raise
         return False
 
 
-def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Contractions: two operands that each lack one of the two last output axes are staged through shared memory."""
-    del spec
+    del machine
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     reduce = [i for i, r in enumerate(seen.reduces) if r]
     if len(spatial) < 2 or not reduce or len(seen.strides) != 3 or seen.reduction < 2 * _DEPTH or any(s is None for s in seen.strides):
@@ -128,9 +130,9 @@ def _rank(sch: Schedule, block: Any) -> int:
     return len(sch.get(block).iter_vars)
 
 
-def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Few outputs with long reductions: the threads of a block share one reduction."""
-    if seen.reduction < 2 * spec.warp or seen.spatial >= 1 << 14:
+    if seen.reduction < 2 * machine.lanes or seen.spatial >= 1 << 14:
         return False
     loops = list(sch.get_loops(block))
     spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
@@ -140,14 +142,14 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpe
         return False
     outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
     inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
-    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), spec.warp)
+    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), machine.lanes)
     _, lane = sch.split(inner, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(lane, "threadIdx.x")
     return True
 
 
-def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec, in_register: bool = True) -> bool:
+def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, in_register: bool = True) -> bool:
     """Every output element in a thread of its own; the reduction stays inside, in a register."""
     loops = list(sch.get_loops(block))
     spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
@@ -157,7 +159,7 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, spec: Platform
     if not spatial:
         spatial = [sch.add_unit_loop(loops[0] if loops else block)]
     flat = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
-    threads = 256 if seen.spatial >= 256 * 32 else max(spec.warp, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+    threads = 256 if seen.spatial >= 256 * 32 else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
     outer, inner = sch.split(flat, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(inner, "threadIdx.x")
@@ -168,6 +170,6 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, spec: Platform
     return True
 
 
-def _bind_only(sch: Schedule, block: Any, seen: BlockFacts, spec: PlatformSpec) -> bool:
+def _bind_only(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """As :func:`_one_thread_each` where an in-place update forbids another buffer: partial sums stay in the output."""
-    return _one_thread_each(sch, block, seen, spec, in_register=False)
+    return _one_thread_each(sch, block, seen, machine, in_register=False)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tvm_xpiler.core.machines import GPUS, Machine, host_machine
-from tvm_xpiler.core.platforms import PLATFORMS, Platform
+from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.tir import PrimFunc
-from tvm_xpiler.schedule.cpu_rules import cpu_plan
-from tvm_xpiler.schedule.gpu_rules import gpu_plan
 from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.rules import rules_plan
 
 ARCHITECTURES = {Platform.CUDA: "sm_90", Platform.HIP: "gfx90a"}
+"""The default architecture of each GPU platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,4 @@ class Rules:
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
         """Return the plans of the rules, the default first. History changes nothing."""
         del history
-        if task.machine.kind == "cpu":
-            plan = cpu_plan(task.func, task.machine.lanes)
-        else:
-            plan = gpu_plan(task.func, PLATFORMS[task.platform])
-        return Proposal((plan,)[:count], "rules")
+        return Proposal((rules_plan(task.func, task.machine),)[:count], "rules")

@@ -1,0 +1,164 @@
+"""What an expert would write in the margin of a function: operators, reuse, intensity, strides, the bottleneck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from tvm_xpiler.core.machines import Machine
+from tvm_xpiler.core.tir import Schedule
+from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+
+_BYTES = {
+    "float64": 8,
+    "int64": 8,
+    "uint64": 8,
+    "float32": 4,
+    "int32": 4,
+    "uint32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int16": 2,
+    "uint16": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One buffer that a block touches: its region as text, bytes, and the flat stride along each loop (None: not affine)."""
+
+    buffer: str
+    dtype: str
+    bytes: int
+    strides: tuple[int, ...] | None
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What is noted of one block.
+
+    Attributes:
+        name: The block.
+        operator: ``contraction``, ``reduction``, ``elementwise``, ``stencil or gather``.
+        loops: Name, extent and whether it reduces, outermost first.
+        accesses: The write first.
+        operations: Of one evaluation of the body, times all iterations.
+    """
+
+    name: str
+    operator: str
+    loops: tuple[tuple[str, int, bool], ...]
+    accesses: tuple[Access, ...]
+    operations: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that must move if every buffer moves once."""
+        return sum(a.bytes for a in self.accesses)
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte."""
+        return self.operations / max(self.bytes, 1)
+
+    def footprint(self, tile: tuple[int, ...]) -> int:
+        """Return the bytes that a tile with these extents per loop touches; buffers that are not affine count whole."""
+        total = 0
+        for a in self.accesses:
+            width = _BYTES.get(a.dtype, 1)
+            if a.strides is None:
+                total += a.bytes
+            else:
+                total += min(a.bytes, width * prod((n for n, s in zip(tile, a.strides, strict=True) if s), start=1))
+        return total
+
+
+def margins(func: Any) -> list[Margin]:
+    """Return what is noted of each block under the root, in order; blocks that are no plain nests are left out."""
+    sch = func if isinstance(func, Schedule) else new_schedule(func)
+    result = []
+    for rv in blocks(sch):
+        seen = facts(sch, rv)
+        if seen is not None:
+            result.append(_margin(sch, rv, seen))
+    return result
+
+
+def _margin(sch: Schedule, rv: Any, seen: BlockFacts) -> Margin:
+    node = sch.get(rv)
+    names = [str(sch.get(loop).loop_var.name) for loop in sch.get_loops(rv)]
+    regions = [*node.writes, *node.reads]
+    accesses = []
+    for position, (region, strides, dtype) in enumerate(zip(regions, seen.strides, seen.dtypes, strict=True)):
+        size = prod((int(n) for n in region.source.ty.shape), start=1) * _BYTES.get(dtype, 1)
+        accesses.append(Access(str(region.source.name), dtype, size, strides, position < len(node.writes)))
+    work = max(1, _operations(node.body)) * seen.spatial * seen.reduction
+    return Margin(
+        node.name_hint, _operator(seen, accesses), tuple(zip(names, seen.extents, seen.reduces, strict=True)), tuple(accesses), work
+    )
+
+
+def _operator(seen: BlockFacts, accesses: list[Access]) -> str:
+    reads = [a for a in accesses if not a.writes]
+    if any(a.strides is None for a in accesses):
+        return "stencil or gather"
+    if seen.reduction == 1:
+        return "elementwise"
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    lacking = [{i for i in spatial if a.strides is not None and not a.strides[i]} for a in reads]
+    return "contraction" if len(reads) == 2 and lacking[0] and lacking[1] and lacking[0] != lacking[1] else "reduction"
+
+
+def _operations(node: Any) -> int:
+    """Count the arithmetic of a statement or expression; a function such as exp counts ten."""
+    kind = type(node).__name__
+    if kind == "BufferStore":
+        return _operations(node.value)
+    if kind in {"Add", "Sub", "Mul", "Max", "Min", "Div"}:
+        own = 0 if str(node.ty).startswith("int") else 1
+        return own + _operations(node.a) + _operations(node.b)
+    if kind == "Call":
+        return (2 if "if_then_else" in str(node.op) else 10) + sum(_operations(a) for a in node.args)
+    if kind in {"Cast"}:
+        return _operations(node.value)
+    if kind == "Select":
+        return 1 + _operations(node.true_value) + _operations(node.false_value)
+    if kind == "SeqStmt":
+        return sum(_operations(s) for s in node.seq)
+    return 0
+
+
+def bottleneck(margin: Margin, machine: Machine) -> str:
+    """Say what bounds a block when it is scheduled well (Williams et al., Roofline, 2009)."""
+    if margin.intensity < machine.balance:
+        return f"memory bound: {margin.intensity:.2g} operations a byte, the machine needs {machine.balance:.2g}"
+    return f"compute bound: {margin.intensity:.2g} operations a byte, over {machine.balance:.2g}"
+
+
+def card(task: Task) -> str:
+    """Return the margin of a whole function as text: a head for the machine, a paragraph for each block."""
+    m = task.machine
+    width = f"vectors of {m.lanes} float32" if m.kind == "cpu" else f"warps of {m.lanes}, at most {m.max_threads} threads a block"
+    lines = [f"machine: {m.name} ({m.kind}), {m.cores} {'cores' if m.kind == 'cpu' else 'multiprocessors'}, {width}"]
+    lines.append("memories: " + ", ".join(f"{name} {size >> 10} KiB" for name, size in m.levels))
+    for margin in margins(task.func):
+        loops = ", ".join(f"{name}={extent} {'R' if reduces else 'S'}" for name, extent, reduces in margin.loops)
+        lines += ["", f"block {margin.name}: {margin.operator}; loops {loops}"]
+        for a in margin.accesses:
+            lines.append(f"  {'writes' if a.writes else 'reads'} {a.buffer} ({a.dtype}, {a.bytes >> 10} KiB): {_strides(a, margin)}")
+        lines.append(f"  {margin.operations / 1e6:.3g} M operations, {bottleneck(margin, m)}")
+        tile = tuple(min(extent, 32) for _, extent, _ in margin.loops)
+        lines.append(f"  a tile of {'x'.join(map(str, tile))} touches {margin.footprint(tile) >> 10} KiB")
+    return "\n".join(lines)
+
+
+def _strides(access: Access, margin: Margin) -> str:
+    if access.strides is None:
+        return "index not affine"
+    moving = [f"{name} by {s}" for (name, _, _), s in zip(margin.loops, access.strides, strict=True) if s]
+    still = [name for (name, _, _), s in zip(margin.loops, access.strides, strict=True) if not s]
+    return (f"moves along {', '.join(moving)}" if moving else "one element") + (f"; reused along {', '.join(still)}" if still else "")

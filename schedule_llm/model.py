@@ -1,0 +1,43 @@
+"""The proposer that asks a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedule_llm.anonymous import Aliases
+from schedule_llm.clients.messages import Client, Failed
+from schedule_llm.prompting import render
+from schedule_llm.reading import read
+from tvm_xpiler.schedule.proposal import Attempt, Proposal, Task
+
+
+@dataclass(slots=True)
+class Model:
+    """Proposes what a client's model answers.
+
+    Attributes:
+        client: An endpoint, a tape, or one of them behind a budget.
+        name: How reports call it.
+        prompt_budget: Tokens of a prompt.
+        temperature: Of the sampling.
+        seed: Of the sampling.
+        anonymous: Whether the program's own names stay here.
+    """
+
+    client: Client
+    name: str = "model"
+    prompt_budget: int = 6000
+    temperature: float = 0.7
+    seed: int = 1
+    anonymous: bool = False
+
+    def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
+        """Ask once. What cannot be used is said in the notes."""
+        aliases = Aliases.of(task.func) if self.anonymous else None
+        request = render(task, count, history, self.prompt_budget, self.temperature, self.seed, aliases)
+        answer = self.client.ask(request)
+        if isinstance(answer, Failed):
+            return Proposal((), self.name, (f"{answer.kind}: {answer.message}",))
+        reading = read(answer.text)
+        plans = reading.plans if aliases is None else tuple(map(aliases.show, reading.plans))
+        return Proposal(plans[:count], self.name, reading.notes)

@@ -1,0 +1,128 @@
+"""Repair: the nearest legal plan, holes that keep limits, and reasons in words where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from sketch_repair.encode import primes_of
+from sketch_repair.limits import broken_limit
+from sketch_repair.repair import Repaired, Unrepairable, repair
+from tvm_xpiler.core.machines import GPUS, Machine
+from tvm_xpiler.core.tir import IRModule, structurally_equal
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.rules import rules_plan
+from tvm_xpiler.schedule.text import parse_plan
+
+CPU = Machine("test", "cpu", 2, 16, 1e11, 1e10, (("L1", 32768), ("L2", 1 << 20)), 1, 32)
+GPU = GPUS["sm_90"]
+
+
+def _plan(text: str) -> Plan:
+    plan = parse_plan(text)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def _gemm(n: int = 128, m: int = 96, depth: int = 64) -> IRModule:
+    from tvm import te
+
+    a, b = te.placeholder((n, depth), name="A"), te.placeholder((depth, m), name="B")
+    k = te.reduce_axis((0, depth), name="k")
+    c = te.compute((n, m), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
+    d = te.compute((n, m), lambda i, j: c[i, j] + 1.0, name="D")
+    return IRModule({"main": te.create_prim_func([a, b, d])})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a, b = split(C.i, [3, 5])", "a, b = split(C.i, [None, 4])"),
+        ("a, b = split(C.i, [None, 4])\nvectorize(C.gone)", "a, b = split(C.i, [None, 4])\nvectorize(C.j)"),
+        ("parallel(C.k)", None),
+        ("reorder(C.k, C.j, C.q)", None),
+        ("compute_at(D, C.i)", None),
+        ("decompose_reduction(C, C.k)\na, b = split(C.j, [None, 16])\nvectorize(b)", None),
+    ],
+)
+def test_the_nearest_legal_plan(text: str, expected: str | None) -> None:
+    result = repair(_plan(text), _gemm(), CPU)
+    assert isinstance(result, Repaired), result
+    assert result.changes
+    assert not result.plan.holes
+    assert isinstance(apply(result.plan, _gemm()), Applied)
+    if expected is not None:
+        assert str(result.plan).split("[")[0] == expected.split("[")[0]
+
+
+def test_a_legal_plan_is_left_alone() -> None:
+    plan = rules_plan(_gemm()["main"], GPU)
+    result = repair(plan, _gemm(), GPU)
+    assert isinstance(result, Repaired)
+    assert result.changes == ()
+    assert result.plan == plan
+    assert structurally_equal(result.applied.module, apply(plan, _gemm()).module)  # type: ignore[union-attr]
+
+
+def test_holes_divide_their_loops_and_keep_the_thread_limit() -> None:
+    text = """
+    a, b = split(C.i, [None, ?t{32,48,64,100,128}])
+    c, d = split(C.j, [None, ?u{32,48,64,96}])
+    bind(a, "blockIdx.y"); bind(c, "blockIdx.x"); bind(b, "threadIdx.y"); bind(d, "threadIdx.x")
+    """
+    result = repair(_plan(text + rules_for_d()), _gemm(), GPU)
+    assert isinstance(result, Repaired), result
+    i, j = (s.args[1][1] for s in result.plan.steps[:2])  # type: ignore[index]
+    assert 128 % i == 0
+    assert 96 % j == 0
+    assert i * j <= 1024
+    assert broken_limit(result.applied.schedule, GPU) is None
+
+
+def rules_for_d() -> str:
+    return str(rules_plan(_gemm()["main"], GPU, only="D"))
+
+
+def test_holes_of_one_name_have_one_value() -> None:
+    result = repair(_plan("a, b = split(C.i, [None, ?t])\nc, d = split(C.j, [None, ?t])"), _gemm(), CPU)
+    assert isinstance(result, Repaired)
+    assert result.plan.steps[0].args[1] == result.plan.steps[1].args[1]
+
+
+def test_an_unsatisfiable_hole_is_a_sentence_with_numbers() -> None:
+    result = repair(_plan("a, b = split(C.i, [None, ?t{5,7,9}])"), _gemm(), CPU, fixed=frozenset({0}))
+    assert isinstance(result, Unrepairable)
+    assert "divide" in str(result)
+    assert "128" in str(result)
+
+
+def test_shared_memory_that_does_not_fit_is_made_smaller() -> None:
+    module = _gemm(512, 512, 512)
+    plan = str(rules_plan(module["main"], GPU)).replace("split(C.k, [None, 16])", "split(C.k, [None, 512])")
+    before = apply(_plan(plan), module)
+    assert isinstance(before, Applied)
+    broken = broken_limit(before.schedule, GPU)
+    assert broken is not None
+    assert broken.limit == "shared"
+    assert "49152 are there" in broken.message
+    result = repair(_plan(plan), module, GPU)
+    assert isinstance(result, Repaired), result
+    assert broken_limit(result.applied.schedule, GPU) is None
+    assert "cache_read" in str(result.plan)
+
+
+def test_a_nest_that_nothing_binds_is_bound_by_the_rules() -> None:
+    result = repair(_plan("unroll(C.k)"), _gemm(), GPU)
+    assert isinstance(result, Repaired), result
+    assert broken_limit(result.applied.schedule, GPU) is None
+    assert any(change.startswith("added") for change in result.changes)
+
+
+def test_time_is_kept() -> None:
+    result = repair(_plan("compute_at(D, C.i)\n" * 6), _gemm(), CPU, seconds=0.0)
+    assert result.seconds < 5
+
+
+def test_primes() -> None:
+    assert primes_of(1) == {}
+    assert primes_of(360) == {2: 3, 3: 2, 5: 1}

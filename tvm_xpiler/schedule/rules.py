@@ -1,0 +1,19 @@
+"""The rules' plan for a machine of either kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_xpiler.core.machines import Machine
+from tvm_xpiler.schedule.cpu_rules import cpu_plan
+from tvm_xpiler.schedule.gpu_rules import gpu_plan
+from tvm_xpiler.schedule.plan import Plan
+
+
+def rules_plan(func: Any, machine: Machine, only: str | None = None) -> Plan:
+    """Return what an expert writes in ten minutes, for all blocks of a function or for one.
+
+    Raises:
+        ScheduleError: A block is no plain loop nest, for a GPU.
+    """
+    return cpu_plan(func, machine.lanes, only) if machine.kind == "cpu" else gpu_plan(func, machine, only)

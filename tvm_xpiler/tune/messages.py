@@ -1,0 +1,63 @@
+"""What the measuring process and its worker say to each other: pickled values with their length in front."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from dataclasses import dataclass
+from typing import IO, Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One candidate.
+
+    Attributes:
+        module: The scheduled module; its function takes the tensors in order.
+        original: Key of the unscheduled module, whose results are expected; its text comes with the first job.
+        reference: The unscheduled module, or None where the worker knows it.
+        target: A TVM target as JSON.
+        repeats: Timings to take.
+        milliseconds: Of one timing, at least.
+    """
+
+    module: Any
+    original: str
+    reference: Any
+    target: str
+    repeats: int
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of one run each."""
+
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a candidate has no time: ``build``, ``wrong``, ``crash`` or ``timeout``, and a sentence."""
+
+    kind: str
+    message: str
+
+
+def send(stream: IO[bytes], value: object) -> None:
+    """Write one value."""
+    data = pickle.dumps(value)
+    stream.write(struct.pack("<Q", len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Read one value.
+
+    Raises:
+        EOFError: The other side is gone.
+    """
+    head = stream.read(8)
+    if len(head) < 8:
+        raise EOFError
+    return pickle.loads(stream.read(struct.unpack("<Q", head)[0]))
