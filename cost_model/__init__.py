@@ -1,1 +1,1 @@
-"""Predicts how fast a candidate will be. Empty in this version: see ARCHITECTURE.md for what it will hold."""
+"""Which of many plans is fast: features of scheduled programs, and an XGBoost ranking that learns from measurements."""

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import IRModule, Schedule, lowered_allocations
+from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, lowered_allocations
 
 _BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
 _MAX_UNROLLED = 4096
@@ -82,10 +82,10 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
         extent = int(node.extent) if hasattr(node.extent, "value") else 1
         if node.thread_binding is not None:
             axes.setdefault(str(node.thread_binding.thread_tag), set()).add(extent)
-        name = getattr(node.kind, "name", str(node.kind))
-        if name == "VECTORIZED":
+        name = LOOP_KINDS[int(node.kind)]
+        if name == "vector":
             worst["vector"] = max(worst["vector"], extent)
-        if name == "UNROLLED":
+        if name == "unrolled":
             unrolled *= extent
             worst["unrolled"] = max(worst["unrolled"], unrolled)
         _walk(node.body, axes, blocks, worst, unrolled)

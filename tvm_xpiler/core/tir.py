@@ -21,9 +21,12 @@ from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule",
+    "LOOP_KINDS", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule",
     "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
 ]  # fmt: skip
+
+LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
+"""What the numbers in ``For.kind`` mean."""
 
 
 def identical(a: object, b: object) -> bool:

@@ -1,0 +1,215 @@
+"""A scheduled program as numbers: loops, vectors, threads, footprints against the memories, traffic by level.
+
+The idea is that of Ansor's per-store features (Zheng et al., OSDI 2020), with footprints and traffic computed for the machine's own levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log2, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_xpiler.core.machines import Machine
+from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
+
+_BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
+_ACCESSES = 3
+_BLOCKS = 3
+_LEVELS = 3
+
+PER_ACCESS = ("bytes", "innermost stride", "vector stride", "reuse inside", *(f"traffic {i}" for i in range(_LEVELS)))
+PER_BLOCK = (
+    "iterations", "reduction", "parallel", "grid", "threads", "vector", "unrolled", "innermost", "loops", "operations", "guarded", "init inside",
+    *(f"access {i} {name}" for i in range(_ACCESSES) for name in PER_ACCESS), *(f"level {i} traffic" for i in range(_LEVELS)),
+)  # fmt: skip
+NAMES = ("blocks", "nests", "all iterations", "estimate", *(f"block {b} {name}" for b in range(_BLOCKS) for name in PER_BLOCK))
+
+
+@dataclass(slots=True)
+class _Loop:
+    var: Any
+    extent: int
+    kind: str  # serial, parallel, vector, unrolled, or a thread tag
+
+
+@dataclass(slots=True)
+class _Leaf:
+    block: Any
+    guarded: bool
+    loops: list[_Loop]
+    bindings: dict[Any, Any] = field(default_factory=dict)
+
+
+def features(module: IRModule, machine: Machine) -> npt.NDArray[np.float32]:
+    """Return the features of a scheduled module's ``main``, in the order of :data:`NAMES`; sizes are logarithms to base 2."""
+    leaves: list[_Leaf] = []
+    nests = [0]
+    _collect(module["main"].body, [], {}, leaves, nests)
+    described = [_block(leaf, machine) for leaf in leaves]
+    described.sort(key=lambda d: -d[0])
+    total = sum(2 ** d[1][0] for d in described)
+    estimate = sum(d[0] for d in described)
+    head = [float(len(leaves)), float(nests[0]), _log(total), _log(estimate * 1e9)]
+    rows = [d[1] for d in described[:_BLOCKS]]
+    rows += [[0.0] * len(PER_BLOCK)] * (_BLOCKS - len(rows))
+    return np.array(head + [x for row in rows for x in row], dtype=np.float32)
+
+
+def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: list[_Leaf], nests: list[int]) -> None:
+    kind = type(node).__name__
+    if kind == "For":
+        said = LOOP_KINDS[int(node.kind)]
+        if node.thread_binding is not None:
+            said = str(node.thread_binding.thread_tag)
+        if not loops:
+            nests[0] += 1
+        extent = int(node.extent) if hasattr(node.extent, "value") else 1
+        _collect(node.body, [*loops, _Loop(node.loop_var, extent, said)], bindings, leaves, nests)
+    elif kind == "SeqStmt":
+        for child in node.seq:
+            _collect(child, loops, bindings, leaves, nests)
+    elif kind == "SBlockRealize":
+        inner = dict(bindings)
+        for it, value in zip(node.block.iter_vars, node.iter_values, strict=True):
+            inner[it.var] = value
+        before = len(leaves)
+        _collect(node.block.body, loops, inner, leaves, nests)
+        if len(leaves) == before and node.block.name_hint != "root":
+            guarded = not (hasattr(node.predicate, "value") and int(node.predicate) == 1)
+            leaves.append(_Leaf(node.block, guarded, loops, inner))
+    elif kind == "IfThenElse":
+        _collect(node.then_case, loops, bindings, leaves, nests)
+
+
+def _log(x: float) -> float:
+    return log2(max(x, 1.0))
+
+
+def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
+    """Return an estimate of the block's time in seconds, to order blocks by, and its features."""
+    loops, block = leaf.loops, leaf.block
+    extents = [loop.extent for loop in loops]
+    iterations = float(prod(extents, start=1))
+
+    def share(*kinds: str) -> float:
+        return float(prod((n.extent for n in loops if n.kind.startswith(kinds)), start=1))
+
+    operations = float(max(1, _operations(block.body)))
+    reduction = float(prod((_extent(it) for it in block.iter_vars if it.iter_type == tirx.IterVar.CommReduce), start=1))
+    accesses = [_strides(region, leaf) for region in [*block.writes, *block.reads]]
+    accesses = sorted(accesses[: len(block.writes)], key=lambda a: -a[0]) + sorted(accesses[len(block.writes) :], key=lambda a: -a[0])
+    sizes = [size for _, size in machine.levels][:_LEVELS]
+    sizes += [sizes[-1]] * (_LEVELS - len(sizes))
+    level_traffic = [0.0] * _LEVELS
+    rows: list[float] = []
+    vector = next((i for i, loop in enumerate(loops) if loop.kind == "vector"), None)
+    per_access = []
+    for size, width, strides in accesses:
+        feet = [_footprint(size, width, strides, extents, depth) for depth in range(len(loops) + 1)]
+        per_access.append(feet)
+    for number, (size, width, strides) in enumerate(accesses):
+        traffic = []
+        for level, capacity in enumerate(sizes):
+            depth = next((d for d in range(len(loops) + 1) if sum(f[d] for f in per_access) <= capacity), len(loops))
+            moved = per_access[number][depth] * prod(extents[:depth], start=1)
+            level_traffic[level] += moved
+            traffic.append(_log(moved))
+        if number < _ACCESSES:
+            inner = _stride_class(strides[-1] if strides else None)
+            lane = _stride_class(strides[vector]) if vector is not None else -1.0
+            reuse = _log(prod((n for n, s in zip(extents, strides, strict=True) if s == 0), start=1))
+            rows += [_log(size), inner, lane, reuse, *traffic]
+            del width
+    rows += [0.0] * (len(PER_ACCESS) * (_ACCESSES - min(len(accesses), _ACCESSES)))
+    parallel = min(share("parallel"), machine.cores) if machine.kind == "cpu" else min(share("blockIdx"), machine.cores)
+    lanes = min(share("vector"), machine.lanes) if machine.kind == "cpu" else min(share("threadIdx"), 4 * machine.lanes)
+    rate = machine.flops / machine.cores / machine.lanes
+    seconds = max(iterations * operations / max(rate * parallel * lanes, 1.0), level_traffic[-1] / machine.bandwidth)
+    init = 1.0 if block.init is not None else 0.0
+    head = [
+        _log(iterations), _log(reduction), _log(share("parallel")), _log(share("blockIdx")), _log(share("threadIdx")), _log(share("vector")),
+        _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(operations), 1.0 if leaf.guarded else 0.0, init,
+    ]  # fmt: skip
+    return seconds, head + rows + [_log(t) for t in level_traffic]
+
+
+def _extent(it: Any) -> int:
+    return int(it.dom.extent) if hasattr(it.dom.extent, "value") else 1
+
+
+def _stride_class(stride: float | None) -> float:
+    return 4.0 if stride is None else min(3.0, log2(1 + abs(stride)))
+
+
+def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, list[float | None]]:
+    """Return a buffer's bytes, its element's bytes and the flat stride of each loop; None where the index is not affine in it."""
+    shape = [int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape]
+    width = _BYTES.get(str(region.source.ty.dtype), 4)
+    flat: dict[Any, float] = {}
+    opaque: list[Any] = []
+    step = 1
+    for extent, r in zip(reversed(shape), reversed(list(region.region)), strict=True):
+        _linear(r.min, step, leaf.bindings, flat, opaque)
+        step *= extent
+    strides: list[float | None] = []
+    for loop in leaf.loops:
+        hidden = any(v.same_as(loop.var) for v in opaque)
+        strides.append(None if hidden else next((c for v, c in flat.items() if v.same_as(loop.var)), 0.0))
+    return float(prod(shape, start=1) * width), width, strides
+
+
+def _linear(e: Any, scale: float, bindings: dict[Any, Any], flat: dict[Any, float], opaque: list[Any]) -> None:
+    """Add an index expression to a sum over loop variables; variables under anything but + - * go to ``opaque``."""
+    kind = type(e).__name__
+    if kind == "IntImm":
+        return
+    if kind == "Var":
+        bound = next((value for var, value in bindings.items() if var.same_as(e)), None)
+        if bound is not None:
+            _linear(bound, scale, bindings, flat, opaque)
+        else:
+            key = next((v for v in flat if v.same_as(e)), e)
+            flat[key] = flat.get(key, 0.0) + scale
+    elif kind == "Cast":
+        _linear(e.value, scale, bindings, flat, opaque)
+    elif kind in {"Add", "Sub"}:
+        _linear(e.a, scale, bindings, flat, opaque)
+        _linear(e.b, scale if kind == "Add" else -scale, bindings, flat, opaque)
+    elif kind == "Mul" and type(e.b).__name__ == "IntImm":
+        _linear(e.a, scale * int(e.b), bindings, flat, opaque)
+    else:
+        inner: dict[Any, float] = {}
+        for child in (getattr(e, name, None) for name in ("a", "b")):
+            if child is not None:
+                _linear(child, 1.0, bindings, inner, opaque)
+        opaque.extend(inner)
+
+
+def _footprint(size: float, width: int, strides: list[float | None], extents: list[int], depth: int) -> float:
+    """Return the bytes that the loops from ``depth`` on touch, counted in cache lines where they do not move by single elements."""
+    inner = list(zip(extents[depth:], strides[depth:], strict=True))
+    if any(s is None for _, s in inner):
+        return size
+    moving = [(n, abs(s)) for n, s in inner if s]
+    touched = float(prod((n for n, _ in moving), start=1)) * width
+    if not any(s == 1 for _, s in moving):
+        touched *= max(1, 64 // width)
+    return min(size, touched)
+
+
+def _operations(node: Any) -> int:
+    kind = type(node).__name__
+    if kind == "BufferStore":
+        return _operations(node.value)
+    if kind in {"Add", "Sub", "Mul", "Max", "Min", "Div"}:
+        return 1 + _operations(node.a) + _operations(node.b)
+    if kind == "Call":
+        return (2 if "if_then_else" in str(node.op) else 10) + sum(_operations(a) for a in node.args)
+    if kind == "Cast":
+        return _operations(node.value)
+    if kind == "SeqStmt":
+        return sum(_operations(s) for s in node.seq)
+    return 0
