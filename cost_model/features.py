@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
+from tvm_xpiler.schedule.query import flat_strides
 
 _BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
 _ACCESSES = 3
@@ -144,51 +145,14 @@ def _stride_class(stride: float | None) -> float:
     return 4.0 if stride is None else min(3.0, log2(1 + abs(stride)))
 
 
-def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, list[float | None]]:
-    """Return a buffer's bytes, its element's bytes and the flat stride of each loop; None where the index is not affine in it."""
-    shape = [int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape]
+def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, tuple[float | None, ...]]:
+    """Return a buffer's bytes, its element's bytes and the flat stride of each loop."""
     width = _BYTES.get(str(region.source.ty.dtype), 4)
-    flat: dict[Any, float] = {}
-    opaque: list[Any] = []
-    step = 1
-    for extent, r in zip(reversed(shape), reversed(list(region.region)), strict=True):
-        _linear(r.min, step, leaf.bindings, flat, opaque)
-        step *= extent
-    strides: list[float | None] = []
-    for loop in leaf.loops:
-        hidden = any(v.same_as(loop.var) for v in opaque)
-        strides.append(None if hidden else next((c for v, c in flat.items() if v.same_as(loop.var)), 0.0))
-    return float(prod(shape, start=1) * width), width, strides
+    size = prod((int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape), start=1) * width
+    return float(size), width, flat_strides(region, [loop.var for loop in leaf.loops], leaf.bindings)
 
 
-def _linear(e: Any, scale: float, bindings: dict[Any, Any], flat: dict[Any, float], opaque: list[Any]) -> None:
-    """Add an index expression to a sum over loop variables; variables under anything but + - * go to ``opaque``."""
-    kind = type(e).__name__
-    if kind == "IntImm":
-        return
-    if kind == "Var":
-        bound = next((value for var, value in bindings.items() if var.same_as(e)), None)
-        if bound is not None:
-            _linear(bound, scale, bindings, flat, opaque)
-        else:
-            key = next((v for v in flat if v.same_as(e)), e)
-            flat[key] = flat.get(key, 0.0) + scale
-    elif kind == "Cast":
-        _linear(e.value, scale, bindings, flat, opaque)
-    elif kind in {"Add", "Sub"}:
-        _linear(e.a, scale, bindings, flat, opaque)
-        _linear(e.b, scale if kind == "Add" else -scale, bindings, flat, opaque)
-    elif kind == "Mul" and type(e.b).__name__ == "IntImm":
-        _linear(e.a, scale * int(e.b), bindings, flat, opaque)
-    else:
-        inner: dict[Any, float] = {}
-        for child in (getattr(e, name, None) for name in ("a", "b")):
-            if child is not None:
-                _linear(child, 1.0, bindings, inner, opaque)
-        opaque.extend(inner)
-
-
-def _footprint(size: float, width: int, strides: list[float | None], extents: list[int], depth: int) -> float:
+def _footprint(size: float, width: int, strides: tuple[float | None, ...], extents: list[int], depth: int) -> float:
     """Return the bytes that the loops from ``depth`` on touch, counted in cache lines where they do not move by single elements."""
     inner = list(zip(extents[depth:], strides[depth:], strict=True))
     if any(s is None for _, s in inner):

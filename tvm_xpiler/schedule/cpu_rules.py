@@ -7,10 +7,12 @@ from typing import Any
 
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, nest
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
+_REGISTERS = 8  # accumulators that hide the latency of an addition
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
@@ -19,14 +21,20 @@ def cpu_plan(func: PrimFunc, lanes: int, only: str | None = None) -> Plan:
     return plan_from_schedule(schedule_cpu(new_schedule(func), lanes, only), func)
 
 
-def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None) -> Schedule:
+def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None, fused: bool = True) -> Schedule:
     """Return ``sch`` with every block tiled, vectorized and parallel where that is legal.
 
     Args:
         sch: A schedule over the normal form.
         lanes: float32 elements of a vector register.
         only: The one block to schedule; all by default.
+        fused: Whether stages are inlined, and computed row by row where they share their rows.
     """
+    if fused and only is None:
+        sch = inline_stages(sch)
+        rows = _rows(sch, lanes)
+        if rows is not None:
+            return rows
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
@@ -36,6 +44,84 @@ def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None) -> Schedule
                 sch = done
                 break
     return sch
+
+
+def _rows(sch: Schedule, lanes: int) -> Schedule | None:
+    """Stages that share their rows: one parallel loop over the rows, everything below it in the caches."""
+    depth = row_depth(sch)
+    if not depth:
+        return None
+    trial = sch.copy()
+    try:
+        names: list[str] = []
+        work = 0
+        for rv in blocks(trial):
+            name = str(trial.get(rv).name_hint)
+            seen = facts(trial, rv)
+            assert seen is not None
+            work += seen.spatial * seen.reduction
+            partial = _partial(trial, rv, seen, lanes)
+            names += [partial, name] if partial else [name]
+        row = move_under(trial, names, depth)
+        if work >= _PARALLEL_WORK:
+            trial.parallel(row)
+        for name in names:
+            _row_vector(trial, name, lanes)
+    except ScheduleError:
+        return None
+    return trial
+
+
+def _partial(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> str | None:
+    """Give a reduction along contiguous memory one partial result per lane; return the block that makes them."""
+    width = _reduction_width(seen, lanes)
+    if not width:
+        return None
+    last = max(i for i, r in enumerate(seen.reduces) if r)
+    _, lane = sch.split(sch.get_loops(block)[last], [None, width])
+    return str(sch.get(sch.rfactor(lane, sum(not r for r in seen.reduces))).name_hint)
+
+
+def _reduction_width(seen: BlockFacts, lanes: int) -> int:
+    """Return how many partial results a reduction gets; 0 where it does not run along contiguous memory."""
+    reduce = [i for i, r in enumerate(seen.reduces) if r]
+    if not reduce or seen.extents[reduce[-1]] < 2 * lanes or seen.extents[reduce[-1]] % lanes:
+        return 0
+    last = reduce[-1]
+    if not any(s is not None and s[last] == 1 for s in seen.strides[1:]) or any(
+        s is None or s[last] not in (0, 1) for s in seen.strides[1:]
+    ):
+        return 0
+    return lanes * next((m for m in (4, 2, 1) if seen.extents[last] % (lanes * m) == 0 and seen.extents[last] >= 2 * lanes * m), 1)
+
+
+def _row_vector(sch: Schedule, name: str, lanes: int) -> None:
+    """Vectorize a block below its row along the last spatial loop that moves by single elements; reductions go outside of the vector."""
+    block = sch.get_sblock(name)
+    shape = nest(sch, block)
+    loops = list(sch.get_loops(block))
+    spatial = [i for i in range(1, len(loops)) if not shape.reduces[i] and shape.extents[i] > 1]
+    reduce = [i for i in range(1, len(loops)) if shape.reduces[i]]
+    moving = [i for i in spatial if shape.strides[0][i] == 1 and all(s[i] in (0, 1) for s in shape.strides)]
+    if not moving or shape.extents[moving[-1]] % lanes:
+        return
+    axis = moving[-1]
+    vectors = shape.extents[axis] // lanes
+    vector = loops[axis]
+    outer = [loops[i] for i in spatial if i != axis]
+    inner = [loops[i] for i in reduce]
+    if vectors > 1:
+        many, vector = sch.split(vector, [None, lanes])
+        if inner and vectors <= _REGISTERS:
+            sch.unroll(many)
+            inner.append(many)
+        else:
+            outer.append(many)
+    sch.reorder(*outer, *inner, vector)
+    sch.vectorize(vector)
+    if reduce and sch.get(block).init is not None:
+        init = sch.decompose_reduction(block, loops[reduce[0]])
+        sch.vectorize(sch.get_loops(init)[-1])
 
 
 def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts, int], bool], lanes: int) -> Schedule | None:
@@ -97,16 +183,11 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
 
 def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
     """Reductions that run along contiguous memory: one partial result per lane, joined at the end."""
-    reduce = [i for i, r in enumerate(seen.reduces) if r]
-    if not reduce or seen.extents[reduce[-1]] < 2 * lanes or seen.extents[reduce[-1]] % lanes:
+    width = _reduction_width(seen, lanes)
+    if not width:
         return False
-    last = reduce[-1]
-    if not any(s is not None and s[last] == 1 for s in seen.strides[1:]) or any(
-        s is None or s[last] not in (0, 1) for s in seen.strides[1:]
-    ):
-        return False
+    last = max(i for i, r in enumerate(seen.reduces) if r)
     loops = list(sch.get_loops(block))
-    width = lanes * next((m for m in (4, 2, 1) if seen.extents[last] % (lanes * m) == 0 and seen.extents[last] >= 2 * lanes * m), 1)
     _, lane = sch.split(loops[last], [None, width])
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     partial = sch.rfactor(lane, len(spatial))

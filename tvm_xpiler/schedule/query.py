@@ -103,3 +103,91 @@ def coefficients(e: Any, names: list[Any]) -> list[int] | None:
                 inner = coefficients(x, names)
                 return None if inner is None else [int(y) * c for c in inner]
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A scheduled block: the loops above it and how it moves through memory.
+
+    Attributes:
+        extents: Of each loop, outermost first.
+        reduces: Whether a loop belongs to a reduction iterator.
+        strides: Per access (the writes first) the flat stride along each loop in elements; None where the index is not affine in it.
+    """
+
+    extents: tuple[int, ...]
+    reduces: tuple[bool, ...]
+    strides: tuple[tuple[float | None, ...], ...]
+
+
+def nest(sch: Schedule, block: Any) -> Nest:
+    """Return the nest of a block at any state of its schedule."""
+    node = sch.get(block)
+    realize = realization(sch.mod["main"].body, node)
+    bindings = dict(zip([it.var for it in node.iter_vars], realize.iter_values, strict=True))
+    loops = [sch.get(loop) for loop in sch.get_loops(block)]
+    reducing: list[Any] = []
+    for it, value in zip(node.iter_vars, realize.iter_values, strict=True):
+        if it.iter_type == tirx.IterVar.CommReduce:
+            terms: dict[Any, float] = {}
+            hidden: list[Any] = []
+            linear(value, 1.0, {}, terms, hidden)
+            reducing += [*terms, *hidden]
+    strides = tuple(flat_strides(region, [loop.loop_var for loop in loops], bindings) for region in [*node.writes, *node.reads])
+    reduces = tuple(any(loop.loop_var.same_as(v) for v in reducing) for loop in loops)
+    return Nest(tuple(int(loop.extent) if hasattr(loop.extent, "value") else 1 for loop in loops), reduces, strides)
+
+
+def realization(stmt: Any, block: Any) -> Any:
+    """Return the ``SBlockRealize`` of a block below a statement, or None."""
+    kind = type(stmt).__name__
+    if kind == "SBlockRealize":
+        return stmt if stmt.block.same_as(block) else realization(stmt.block.body, block)
+    if kind == "For":
+        return realization(stmt.body, block)
+    if kind == "IfThenElse":
+        return realization(stmt.then_case, block)
+    if kind == "SeqStmt":
+        return next((found for child in stmt.seq for found in [realization(child, block)] if found is not None), None)
+    return None
+
+
+def flat_strides(region: Any, loops: list[Any], bindings: dict[Any, Any]) -> tuple[float | None, ...]:
+    """Return the flat stride of an access along each loop variable, in elements; None where its index is not affine in it."""
+    shape = [int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape]
+    terms: dict[Any, float] = {}
+    hidden: list[Any] = []
+    step = 1
+    for extent, r in zip(reversed(shape), reversed(list(region.region)), strict=True):
+        linear(r.min, step, bindings, terms, hidden)
+        step *= extent
+    return tuple(
+        None if any(v.same_as(loop) for v in hidden) else next((c for v, c in terms.items() if v.same_as(loop)), 0.0) for loop in loops
+    )
+
+
+def linear(e: Any, scale: float, bindings: dict[Any, Any], terms: dict[Any, float], hidden: list[Any]) -> None:
+    """Add ``scale * e`` to a sum of terms over loop variables; variables under anything but + - * go to ``hidden``."""
+    kind = type(e).__name__
+    if kind == "IntImm":
+        return
+    if kind == "Var":
+        bound = next((value for var, value in bindings.items() if var.same_as(e)), None)
+        if bound is not None:
+            linear(bound, scale, bindings, terms, hidden)
+        else:
+            key = next((v for v in terms if v.same_as(e)), e)
+            terms[key] = terms.get(key, 0.0) + scale
+    elif kind == "Cast":
+        linear(e.value, scale, bindings, terms, hidden)
+    elif kind in {"Add", "Sub"}:
+        linear(e.a, scale, bindings, terms, hidden)
+        linear(e.b, scale if kind == "Add" else -scale, bindings, terms, hidden)
+    elif kind == "Mul" and type(e.b).__name__ == "IntImm":
+        linear(e.a, scale * int(e.b), bindings, terms, hidden)
+    else:
+        inner: dict[Any, float] = {}
+        for child in (*(getattr(e, name, None) for name in ("a", "b")), *getattr(e, "indices", ())):
+            if child is not None:
+                linear(child, 1.0, bindings, inner, hidden)
+        hidden.extend(inner)

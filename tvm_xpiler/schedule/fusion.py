@@ -1,0 +1,142 @@
+"""Stages brought together: elementwise ones into their readers, row-wise ones under one loop over the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
+
+_DEAR = {
+    "tirx.exp",
+    "tirx.pow",
+    "tirx.tanh",
+    "tirx.erf",
+    "tirx.log",
+    "tirx.sin",
+    "tirx.cos",
+    "tirx.if_then_else",
+    "tirx.sqrt",
+    "tirx.sigmoid",
+}
+
+
+def inline_stages(sch: Schedule) -> Schedule:
+    """Return ``sch`` with elementwise stages inlined where nothing is computed more often than before, or it is cheap to."""
+    for name in [str(sch.get(b).name_hint) for b in blocks(sch)]:
+        block = sch.get_sblock(name)
+        seen = facts(sch, block)
+        if seen is None or seen.reduction > 1:
+            continue
+        try:
+            readers = list(sch.get_consumers(block))
+        except ScheduleError:
+            continue
+        if not readers:
+            continue
+        iterations = sum(_iterations(sch, reader) * _reads(sch, reader, block) for reader in readers)
+        if iterations > seen.spatial and not _cheap(sch.get(block).body.value):
+            continue
+        trial = sch.copy()
+        try:
+            trial.compute_inline(trial.get_sblock(name))
+        except ScheduleError:
+            continue
+        sch = trial
+    return sch
+
+
+def _iterations(sch: Schedule, block: Any) -> int:
+    total = 1
+    for loop in sch.get_loops(block):
+        total *= int(sch.get(loop).extent)
+    return total
+
+
+def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
+    """Count the loads of a producer's buffer in a reader's body."""
+    buffer = sch.get(producer).writes[0].source
+    count = 0
+
+    def visit(e: Any) -> None:
+        nonlocal count
+        if type(e).__name__ == "TensorLoad" and e.source.same_as(buffer):
+            count += 1
+        for child in _children(e):
+            visit(child)
+
+    body = sch.get(reader).body
+    visit(getattr(body, "value", body))
+    return max(count, 1)
+
+
+def _children(e: Any) -> list[Any]:
+    found = [
+        getattr(e, name)
+        for name in ("a", "b", "value", "condition", "true_value", "false_value")
+        if hasattr(e, name) and type(e).__name__ not in {"IntImm", "FloatImm"}
+    ]
+    return [c for c in [*found, *getattr(e, "args", ()), *getattr(e, "indices", ())] if hasattr(c, "ty")]
+
+
+def _cheap(e: Any) -> bool:
+    kind = type(e).__name__
+    if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")) in _DEAR):
+        return False
+    return all(_cheap(child) for child in _children(e))
+
+
+def row_depth(sch: Schedule) -> int:
+    """Return how many leading loops of the last block all stages share: each can be computed there without being computed twice.
+
+    0 where there are none, where there is one stage alone, or where a stage is a contraction whose operands those loops would no longer share.
+    """
+    every = blocks(sch)
+    if len(every) < 2:
+        return 0
+    names = [str(sch.get(b).name_hint) for b in every]
+    last = facts(sch, every[-1])
+    if last is None:
+        return 0
+    depth = next((i for i, r in enumerate(last.reduces) if r), len(last.reduces))
+    described = [facts(sch, b) for b in every]
+    for block in every[:-1]:
+        if not list(sch.get_consumers(block)):
+            return 0
+    for d in range(min(depth, len(last.extents) - (0 if last.reduction > 1 else 1)), 0, -1):
+        if any(seen is None or _shared(seen, d) for seen in described):
+            continue
+        if _under(sch.copy(), names, d):
+            return d
+    return 0
+
+
+def _shared(seen: BlockFacts, depth: int) -> bool:
+    """Whether a block is a contraction that reuses an operand along all of its first loops, which one row at a time would lose."""
+    if seen.reduction == 1 or len(seen.strides) < 3:
+        return False
+    lead = [i for i, r in enumerate(seen.reduces) if not r][:depth]
+    large = [s for s in seen.strides[1:] if s is not None and sum(1 for x in s if x) > 1]
+    return seen.spatial >= 4096 and any(all(s[i] == 0 for i in lead) for s in large)
+
+
+def _under(trial: Schedule, names: list[str], depth: int) -> bool:
+    before = {name: _iterations(trial, trial.get_sblock(name)) for name in names}
+    try:
+        move_under(trial, names, depth)
+    except ScheduleError:
+        return False
+    return all(_iterations(trial, trial.get_sblock(name)) == count for name, count in before.items())
+
+
+def move_under(sch: Schedule, names: list[str], depth: int) -> Any:
+    """Compute all stages under the ``depth`` leading loops of the last, fused; return that loop.
+
+    Raises:
+        ScheduleError: A stage cannot be moved.
+    """
+    loops = list(sch.get_loops(sch.get_sblock(names[-1])))[:depth]
+    row = sch.fuse(*loops) if depth > 1 else loops[0]
+    for name in reversed(names[:-1]):
+        sch.compute_at(sch.get_sblock(name), row, preserve_unit_loops=True)
+    return row
