@@ -11,7 +11,7 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, lowered_allocations
 
 _BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
-_MAX_UNROLLED = 4096
+_MAX_UNROLLED = 512
 _MAX_VECTOR = 128
 
 

@@ -10,7 +10,7 @@ from math import log2
 from typing import Any
 
 from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.apply import find_loop
+from tvm_xpiler.schedule.apply import extent_of, node_of
 from tvm_xpiler.schedule.plan import Hole, LoopOf, Name, Plan, Step, Value, names_used
 from tvm_xpiler.schedule.primitives import PRIMITIVES, Kind
 from tvm_xpiler.schedule.query import blocks
@@ -192,16 +192,6 @@ def _factors(number: int, position: int, step: Step, value: tuple[Value, ...], s
     return result
 
 
-def extent_of(sch: Schedule, names: dict[str, Any], ref: Value) -> int | None:
-    """Return the extent of the loop that a reference means, where there is one."""
-    try:
-        rv = names[ref.text] if isinstance(ref, Name) else find_loop(sch, names, ref) if isinstance(ref, LoopOf) else None
-        node = sch.get(rv) if rv is not None else None
-        return int(node.extent) if node is not None and type(node).__name__ == "For" else None
-    except Exception:  # noqa: BLE001 - TVM raises many kinds for handles that are gone
-        return None
-
-
 def _alternatives(kind: Kind, step: Step, value: Value, sch: Schedule, names: dict[str, Any]) -> tuple[tuple[Value, ...], tuple[int, ...]]:
     if kind is Kind.LOOP or (kind is Kind.BLOCK_OR_LOOP and isinstance(value, LoopOf)):
         return _ranked(value, _loops(step, sch, names))
@@ -220,10 +210,7 @@ def _alternatives(kind: Kind, step: Step, value: Value, sch: Schedule, names: di
 
 
 def _is(sch: Schedule, rv: Any, kind: str) -> bool:
-    try:
-        return type(sch.get(rv)).__name__ == kind
-    except Exception:  # noqa: BLE001 - a handle that is gone
-        return False
+    return type(node_of(sch, rv)).__name__ == kind
 
 
 def _loops(step: Step, sch: Schedule, names: dict[str, Any]) -> list[Value]:

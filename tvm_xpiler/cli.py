@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from tvm_xpiler import __version__
 from tvm_xpiler.cli_plan import plan_options, planning, shown
+from tvm_xpiler.cli_tune import duration, run_tune, tune_options
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
@@ -273,6 +274,25 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     if planned.plan is None:
         raise EmitError("XP401", "no plan could be made")
     click.echo(shown(planned.plan, form))
+
+
+@app.command()
+@click.argument("kernel", type=click.Path(path_type=Path))
+@click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
+@tune_options
+@plan_options
+@_launch_options
+def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | None, records: Path | None, **o: Any) -> None:
+    """Search the fastest plan for KERNEL on this machine's CPU, and verify what it makes.
+
+    Ctrl-C ends the search; the best plan so far is printed. With --records a later run continues.
+    """
+    from tvm_xpiler.tuning import TuneOptions
+
+    options = _options(o)
+    tuning = TuneOptions(trials, duration(limit), records, options.seed, options.proposers, options.plans)
+    sys.exit(run_tune(read_source(kernel), replace(options, proposers=()), tuning, form, out, _err))
 
 
 @app.command()

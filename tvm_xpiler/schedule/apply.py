@@ -189,6 +189,24 @@ def find_loop(sch: Schedule, names: dict[str, Any], ref: LoopOf) -> Any:
     return found[0]
 
 
+def node_of(sch: Schedule, rv: Any) -> Any:
+    """Return the block or loop that a random variable stands for, or None where it is gone."""
+    try:
+        return sch.get(rv)
+    except Exception:  # noqa: BLE001 - TVM raises many kinds for handles that are gone
+        return None
+
+
+def extent_of(sch: Schedule, names: dict[str, Any], ref: Value) -> int | None:
+    """Return the extent of the loop that a reference means, or None where it means none."""
+    try:
+        rv = names.get(ref.text) if isinstance(ref, Name) else find_loop(sch, names, ref) if isinstance(ref, LoopOf) else None
+    except (_Refused, RuntimeError, ValueError):
+        return None
+    node = node_of(sch, rv) if rv is not None else None
+    return int(node.extent) if node is not None and type(node).__name__ == "For" and hasattr(node.extent, "value") else None
+
+
 def describe(sch: Schedule, block: Any) -> str:
     """Return a block's loops in words: ``block C: i=128 (blockIdx.x), k=64 (reduction)``."""
     node = sch.get(block)

@@ -16,9 +16,9 @@ _REGISTERS = 8  # accumulators that hide the latency of an addition
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
-def cpu_plan(func: PrimFunc, lanes: int, only: str | None = None) -> Plan:
-    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register, for all blocks or one."""
-    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes, only), func)
+def cpu_plan(func: PrimFunc, lanes: int, only: str | None = None, fused: bool = True) -> Plan:
+    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register; see :func:`schedule_cpu`."""
+    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes, only, fused), func)
 
 
 def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None, fused: bool = True) -> Schedule:

@@ -75,6 +75,9 @@ class Rules:
     """The proposer that needs no network: what an expert writes in ten minutes."""
 
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
-        """Return the plans of the rules, the default first. History changes nothing."""
+        """Return the plans of the rules, the default first, then without fusion. History changes nothing."""
         del history
-        return Proposal((rules_plan(task.func, task.machine),)[:count], "rules")
+        plans = [rules_plan(task.func, task.machine)]
+        if count > 1 and task.machine.kind == "cpu":
+            plans.append(rules_plan(task.func, task.machine, fused=False))
+        return Proposal(tuple(dict.fromkeys(plans)), "rules")

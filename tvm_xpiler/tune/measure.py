@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import statistics
 import subprocess
@@ -48,7 +49,7 @@ class Meter:
         milliseconds: Of one timing, at least.
     """
 
-    def __init__(self, target: str, timeout: float = 30.0, repeats: int = 5, milliseconds: int = 5) -> None:
+    def __init__(self, target: str, timeout: float = 10.0, repeats: int = 5, milliseconds: int = 5) -> None:
         self.target, self.timeout, self.repeats, self.milliseconds = target, timeout, repeats, milliseconds
         self._process: subprocess.Popen[bytes] | None = None
         self._told: set[str] = set()
@@ -59,24 +60,29 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self._kill()
 
-    def measure(self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1) -> list[Measured | Unfit]:
-        """Time candidates of one original. With several rounds they take turns, so that a slow spell of the machine hits all."""
+    def measure(
+        self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1, cutoff: float = math.inf
+    ) -> list[Measured | Unfit]:
+        """Time candidates of one original. With several rounds they take turns, so that a slow spell of the machine hits all.
+
+        One whose first run takes longer than ``cutoff`` seconds is timed once.
+        """
         times: list[list[float]] = [[] for _ in candidates]
         unfit: dict[int, Unfit] = {}
         for _ in range(rounds):
             for index, candidate in enumerate(candidates):
                 if index not in unfit:
-                    answer = self._one(original, candidate)
+                    answer = self._one(original, candidate, cutoff)
                     if isinstance(answer, Unfit):
                         unfit[index] = answer
                     else:
                         times[index] += answer.seconds
         return [unfit.get(i) or Measured(tuple(t)) for i, t in enumerate(times)]
 
-    def _one(self, original: IRModule, candidate: IRModule) -> Times | Unfit:
+    def _one(self, original: IRModule, candidate: IRModule, cutoff: float) -> Times | Unfit:
         process = self._worker()
         key = str(structural_hash(original))
-        job = Job(candidate, key, None if key in self._told else original, self.target, self.repeats, self.milliseconds)
+        job = Job(candidate, key, None if key in self._told else original, self.target, self.repeats, self.milliseconds, cutoff)
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -19,6 +19,7 @@ class Job:
         target: A TVM target as JSON.
         repeats: Timings to take.
         milliseconds: Of one timing, at least.
+        cutoff: A candidate whose first run takes longer, in seconds, is not timed again.
     """
 
     module: Any
@@ -27,6 +28,7 @@ class Job:
     target: str
     repeats: int
     milliseconds: int
+    cutoff: float
 
 
 @dataclass(frozen=True, slots=True)

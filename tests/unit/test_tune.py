@@ -1,0 +1,160 @@
+"""Measuring, ranking, searching: candidates that go wrong are records, runs replay and resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_model.features import NAMES, features
+from cost_model.model import CostModel, quality
+from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.machines import host_machine
+from tvm_xpiler.core.tir import IRModule, structural_hash
+from tvm_xpiler.emit.llvm import llvm_target
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.proposal import Rules, Task
+from tvm_xpiler.schedule.text import parse_plan
+from tvm_xpiler.tune.measure import Measured, Meter
+from tvm_xpiler.tune.messages import Unfit
+from tvm_xpiler.tune.records import Records
+from tvm_xpiler.tune.search import Search
+
+
+def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:
+    from tvm import te
+
+    a, b = te.placeholder((n, n), name="A"), te.placeholder((n, n), name="B")
+    k = te.reduce_axis((0, n), name="k")
+    c = te.compute((n, n), lambda i, j: te.sum(a[i, k] * b[k, j] + constant, axis=k), name="C")
+    return IRModule({"main": te.create_prim_func([a, b, c])})
+
+
+class _Clock:
+    """A meter whose times are a function of the module, so that runs can be compared; it counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def measure(
+        self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1, cutoff: float = math.inf
+    ) -> list[Measured | Unfit]:
+        self.asked += len(candidates)
+        return [self._one(c) for c in candidates]
+
+    @staticmethod
+    def _one(candidate: IRModule) -> Measured | Unfit:
+        row = features(candidate, host_machine())
+        if structural_hash(candidate) % 11 == 0:
+            return Unfit("crash", "the process ended with -11")
+        return Measured((1e-3 * (2 + math.sin(float(row[NAMES.index("block 0 level 0 traffic")]))),))
+
+
+def _search(meter: _Clock, records: Records | None = None, seed: int = 1) -> Search:
+    task = Task.of(_gemm()["main"], "llvm")
+    starts = Rules().propose(task, 2).plans
+    return Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, meter, records, seed)  # type: ignore[arg-type]
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    runs = [_search(_Clock(), seed=3).run(30) for _ in range(2)]
+    assert [t.plan for t in runs[0].trials] == [t.plan for t in runs[1].trials]
+    assert runs[0].best == runs[1].best
+    assert runs[0].seconds < runs[0].first
+    assert any(t.problem for t in runs[0].trials)
+    assert runs[0].best not in [t.plan for t in runs[0].trials if t.problem]
+
+
+def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    _search(_Clock(), Records(folder, llvm_target())).run(12)
+    path = folder / "database_tuning_record.json"
+    lines = path.read_text().splitlines(keepends=True)
+    assert len(lines) == 12
+    path.write_text("".join(lines) + lines[0][:30])  # killed while it wrote
+    meter = _Clock()
+    found = _search(meter, Records(folder, llvm_target())).run(20)
+    assert found.resumed == 12
+    assert len(found.trials) == 8
+    assert len(path.read_text().splitlines()) == 20
+    again = _search(_Clock(), Records(folder, llvm_target())).run(20)
+    assert again.trials == ()
+    assert again.best is not None
+    # Stock TVM finds the record, too.
+    assert Records(folder, llvm_target()).best(_gemm()) is not None
+
+
+def test_records_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError):
+        Records(tmp_path / "file", llvm_target())
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "database_workload.json").write_text("nonsense\n")
+    (folder / "database_tuning_record.json").write_text("nonsense\n")
+    with pytest.raises(ConfigError, match="no database"):
+        Records(folder, llvm_target())
+
+
+def test_candidates_that_go_wrong_are_values() -> None:
+    good = apply(Rules().propose(Task.of(_gemm()["main"], "llvm"), 1).plans[0], _gemm())
+    assert isinstance(good, Applied)
+    unbuildable = apply(parse_plan('bind(C.i, "threadIdx.x")'), _gemm())  # type: ignore[arg-type]
+    assert isinstance(unbuildable, Applied)
+    with Meter(str(llvm_target()), timeout=60, repeats=2, milliseconds=1) as meter:
+        timed, wrong, broken, again = meter.measure(_gemm(), [good.module, _gemm(constant=1.0), unbuildable.module, good.module])
+        assert isinstance(timed, Measured)
+        assert isinstance(wrong, Unfit)
+        assert wrong.kind == "wrong"
+        assert isinstance(broken, Unfit)
+        assert isinstance(again, Measured)
+        meter.timeout = 0.0
+        late = meter.measure(_gemm(96), [_gemm(96)])[0]
+        assert isinstance(late, Unfit)
+        assert late.kind == "timeout"
+        meter.timeout = 60
+        assert isinstance(meter.measure(_gemm(), [good.module])[0], Measured)
+
+
+def test_features_are_of_the_schedule() -> None:
+    task = Task.of(_gemm()["main"], "llvm")
+    plan = Rules().propose(task, 1).plans[0]
+    done = apply(plan, _gemm())
+    assert isinstance(done, Applied)
+    plain, scheduled = (dict(zip(NAMES, features(m, task.machine), strict=True)) for m in (_gemm(), done.module))
+    assert plain["block 0 vector"] == 0
+    assert 2 ** scheduled["block 0 vector"] == task.machine.lanes
+    assert scheduled["block 0 parallel"] > 0
+    assert plain["block 0 iterations"] == scheduled["block 0 iterations"] == 18
+    assert scheduled["block 0 level 0 traffic"] < plain["block 0 level 0 traffic"]
+
+
+def test_the_model_learns_an_order_and_keeps_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.random(len(NAMES)).astype(np.float32) for _ in range(200)]
+    seconds = [1e-3 * (1 + 3 * float(r[4]) + float(r[9]) ** 2) for r in rows]
+    model = CostModel()
+    assert not model.trained
+    assert not model.scores(rows).any()
+    model.update("task", rows[:150], seconds[:150])
+    seen = model.quality(rows[150:], seconds[150:])
+    assert seen.spearman > 0.8
+    assert seen.regret < 0.3
+    path = tmp_path / "model.json"
+    model.save(path)
+    assert np.array_equal(CostModel.load(path).scores(rows), model.scores(rows))
+    path.write_text("{}")
+    with pytest.raises(ConfigError):
+        CostModel.load(path)
+    with pytest.raises(ConfigError):
+        CostModel().save(path)
+
+
+def test_quality_of_known_orders() -> None:
+    perfect = quality(np.array([3.0, 2.0, 1.0]), [1.0, 2.0, 3.0], k=1)
+    assert (perfect.spearman, perfect.recall, perfect.regret) == pytest.approx((1.0, 1.0, 0.0))
+    reversed_ = quality(np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], k=1)
+    assert (reversed_.spearman, reversed_.recall, reversed_.regret) == pytest.approx((-1.0, 0.0, 2.0))

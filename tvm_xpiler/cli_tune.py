@@ -1,0 +1,125 @@
+"""The command ``tune``: a live table in MetaSchedule's column names."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+
+def duration(text: str | None) -> float:
+    """Return the seconds of ``90``, ``90s``, ``5m`` or ``1h``."""
+    if text is None:
+        return math.inf
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None:
+        raise click.UsageError(f"'{text}' is no time; write 90s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a search."""
+    for option in (
+        click.option("--trials", default=64, show_default=True, type=click.IntRange(1, 100_000), help="Measurements at most."),
+        click.option("--time", "limit", metavar="TIME", help="Wall time at most: 90s, 5m, 1h."),
+        click.option(
+            "--records", type=click.Path(path_type=Path), help="Folder of a MetaSchedule database; an earlier run in it is continued."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class LiveTable:
+    """The running search on standard error; a line per best plan where there is no terminal."""
+
+    def __init__(self, console: Console, name: str, flops: float, trials: int) -> None:
+        self.console, self.name, self.flops, self.trials = console, name, flops, trials
+        self.begin = time.monotonic()
+        self.number = 0
+        self.failed = 0
+        self.best = math.inf
+        self.live = Live(self._table(), console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "LiveTable":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def update(self, trial: Any, best: float) -> None:
+        """Show one more trial."""
+        self.number += 1
+        self.failed += 0 if math.isfinite(trial.seconds) else 1
+        if best < self.best:
+            self.best = best
+            if self.live is None:
+                self.console.print(f"trial {trial.number}: {best * 1e6:.1f} us")
+        if self.live is not None:
+            self.live.update(self._table())
+
+    def _table(self) -> Table:
+        table = Table("Name", "FLOP", "Speed (GFLOPS)", "Latency (us)", "Trials", "Failed", "Elapsed (s)", "ETA (s)")
+        elapsed = time.monotonic() - self.begin
+        eta = elapsed / self.number * (self.trials - self.number) if self.number else math.nan
+        speed = self.flops / self.best / 1e9 if math.isfinite(self.best) else 0.0
+        latency = f"{self.best * 1e6:.1f}" if math.isfinite(self.best) else "-"
+        table.add_row(
+            self.name,
+            f"{self.flops:.4g}",
+            f"{speed:.2f}",
+            latency,
+            f"{self.number}/{self.trials}",
+            str(self.failed),
+            f"{elapsed:.0f}",
+            f"{eta:.0f}",
+        )
+        return table
+
+
+def run_tune(source: Any, options: Any, tuning: Any, form: str, out: Path | None, console: Console) -> int:
+    """Tune one kernel, print its plan, verify and write the bundle where one is asked for; return the exit code."""
+    from dataclasses import replace
+
+    from schedule_llm.annotate import margins
+    from tvm_xpiler import api, bundle, pipeline, show
+    from tvm_xpiler.cli_plan import shown
+    from tvm_xpiler.core.errors import EmitError
+    from tvm_xpiler.tuning import tune
+
+    lifted = api.lift(source, options)
+    if lifted.grade != "A":
+        raise EmitError("XP401", f"only a normal form can be tuned; this kernel has grade {lifted.grade}: {lifted.reason}")
+    flops = float(sum(m.operations for m in margins(lifted.func)))
+    with LiveTable(console, source.name, flops, tuning.trials) as live:
+        found = tune(lifted.func, tuning, live.update)
+    if found.best is None:
+        raise EmitError("XP401", "no plan ran")
+    measured = len(found.trials)
+    failed = sum(1 for t in found.trials if not math.isfinite(t.seconds))
+    start = f", the rules' plan {found.first * 1e6:.1f} us" if math.isfinite(found.first) else ""
+    console.print(
+        f"best {found.seconds * 1e6:.1f} us{start}; {measured} trials ({failed} failed), {found.resumed} from records; ended: {found.ended}"
+    )
+    console.print(f"share of the time that was neither building nor measuring: {found.overhead:.0%}")
+    result = pipeline.translate(source, ["llvm"], None, replace(options, plan=found.best))
+    for line in show.summary(result):
+        console.print(line, markup=False)
+    if out is not None:
+        console.print(f"written: {bundle.write(result, out)}", markup=False)
+    else:
+        click.echo(shown(found.best, form))
+    sys.stdout.flush()
+    return 0 if result.ok else 3

@@ -1,0 +1,88 @@
+"""Records of measurements in MetaSchedule's JSON database, so that stock TVM can use them; appended one by one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.tir import IRModule, Target, meta_schedule
+from tvm_xpiler.schedule.apply import Applied
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.traces import plan_of
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A measured plan; ``seconds`` is infinite for one that did not run."""
+
+    plan: Plan
+    seconds: float
+
+
+class Records:
+    """A folder with ``database_workload.json`` and ``database_tuning_record.json``.
+
+    Raises:
+        ConfigError: XP001 when the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path, target: Target) -> None:
+        self._ms = meta_schedule()
+        self._target = target
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._mended(folder / "database_tuning_record.json")
+            self._database = self._ms.database.JSONDatabase(
+                str(folder / "database_workload.json"), str(folder / "database_tuning_record.json")
+            )
+        except OSError as error:
+            raise ConfigError("XP001", f"{folder}: {error.strerror}") from None
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError("XP001", f"{folder}: no database of this version: {str(error).splitlines()[-1][:120]}") from None
+
+    @staticmethod
+    def _mended(path: Path) -> None:
+        """Cut a last line that a killed run left unfinished."""
+        if path.exists():
+            data = path.read_bytes()
+            if data and not data.endswith(b"\n"):
+                path.write_bytes(data[: data.rfind(b"\n") + 1])
+
+    def add(self, original: IRModule, applied: Applied, seconds: tuple[float, ...]) -> None:
+        """Append one measurement; no times mean that it did not run.
+
+        Raises:
+            ConfigError: XP001 when the file cannot be written.
+        """
+        try:
+            workload = self._database.commit_workload(original)
+            times = list(seconds) or [1e10]
+            arguments = self._ms.arg_info.ArgInfo.from_prim_func(original["main"])
+            self._database.commit_tuning_record(
+                self._ms.database.TuningRecord(applied.schedule.trace, workload, times, self._target, arguments)
+            )
+        except (OSError, RuntimeError) as error:
+            raise ConfigError("XP001", f"the record cannot be written: {str(error).splitlines()[-1][:120]}") from None
+
+    def known(self, original: IRModule) -> list[Record]:
+        """Return what was measured of a module before, in whatever kernel it came."""
+        if not self._database.has_workload(original):
+            return []
+        workload = self._database.commit_workload(original)
+        found = []
+        for record in self._database.get_all_tuning_records():
+            if not record.workload.same_as(workload) or record.run_secs is None:
+                continue
+            plan = plan_of(record.trace, original)
+            times = sorted(float(t) for t in record.run_secs)
+            if isinstance(plan, Plan) and times:
+                median = times[len(times) // 2]
+                found.append(Record(plan, median if median < 1e9 else math.inf))
+        return found
+
+    def best(self, original: IRModule) -> Any:
+        """Return the fastest record's schedule, as stock TVM would use it, or None."""
+        return self._database.query_schedule(original, self._target, "main")

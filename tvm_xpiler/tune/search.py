@@ -1,0 +1,345 @@
+"""The search: a tree over structures, evolution over their numbers, the cost model before every measurement.
+
+Outside, Monte Carlo tree search (Kocsis and Szepesvári, UCT, 2006) with progressive widening (Coulom, 2007): a node is a structure, its
+children are one structural step away, nodes of equal modules are one. Inside, at a node, plans of its structure are bred by mutation and
+crossover and ranked by the cost model; the best-ranked, and some at random, are measured.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tvm_xpiler.core.tir import IRModule, structural_hash
+from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.tune.measure import Measured, Meter
+from tvm_xpiler.tune.messages import Unfit
+from tvm_xpiler.tune.records import Records
+from tvm_xpiler.tune.space import Place, crossed, mutated, places, structures
+
+_BATCH = 8
+_POPULATION = 48
+_RANDOM_SHARE = 0.2
+_EXPLORATION = 0.5
+_PATIENCE = 5  # batches without a better plan, before the search ends early
+_BETTER = 0.99
+_CUTOFF = 4.0  # times the best: what is slower is timed once
+_FINAL = 4  # plans that are timed again, in turns, before one is called the best
+
+
+class Ranker(Protocol):
+    """What the search asks of a cost model."""
+
+    @property
+    def trained(self) -> bool: ...
+
+    def update(self, task: str, rows: Sequence[npt.NDArray[np.float32]], seconds: Sequence[float]) -> None: ...
+
+    def scores(self, rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]: ...
+
+
+Describe = Callable[[IRModule], npt.NDArray[np.float32]]
+Legal = Callable[[Plan], Plan | None]
+
+
+@dataclass(slots=True)
+class Node:
+    """A structure with what is known of it.
+
+    Attributes:
+        plan: Its best plan so far.
+        opened: The numbers that may change.
+        untried: Structures next to it.
+        children: Those that were taken up.
+        visits: Batches measured at it or below.
+        best: Seconds of the fastest plan at it or below.
+        found: Measured plans of this structure, fastest first.
+    """
+
+    plan: Plan
+    opened: tuple[Place, ...]
+    untried: Iterator[Plan]
+    parent: Node | None = None
+    children: list[Node] = field(default_factory=list)
+    visits: int = 0
+    best: float = math.inf
+    found: list[tuple[float, Plan]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One measured candidate: its number from 1, its plan, its median in seconds (infinite where it did not run), and why it did not."""
+
+    number: int
+    plan: Plan
+    seconds: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gives.
+
+    Attributes:
+        best: The fastest plan; None where nothing ran.
+        seconds: Its median.
+        first: Seconds of the first plan that ran, which is that of the rules.
+        trials: All measurements of this run, in order.
+        resumed: Measurements that were taken from the records.
+        ended: Why the search ended.
+        overhead: Share of the wall time that was not building and measuring.
+    """
+
+    best: Plan | None
+    seconds: float
+    first: float
+    trials: tuple[Trial, ...]
+    resumed: int
+    ended: str
+    overhead: float
+
+
+class Search:
+    """Searches plans for one task on this machine's CPU.
+
+    Args:
+        task: The function and its machine.
+        starts: Plans to start from; the first is the reference.
+        ranker: The cost model.
+        describe: A module's features.
+        legal: Makes a plan legal, or says that there is no legal one near it.
+        meter: Builds and times.
+        records: Where measurements are kept; None keeps none.
+        seed: Of all random choices.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        starts: Sequence[Plan],
+        ranker: Ranker,
+        describe: Describe,
+        legal: Legal,
+        meter: Meter,
+        records: Records | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.task, self.ranker, self.describe, self.legal, self.meter, self.records = task, ranker, describe, legal, meter, records
+        self.original = IRModule({"main": task.func})
+        self.key = f"{structural_hash(self.original)}:{task.machine.name}"
+        self.replay = Replay(task.func)
+        self.rng = random.Random(seed)
+        self.times: dict[int, float] = {}  # by hash of the module
+        self.trials: list[Trial] = []
+        self.best: tuple[float, Plan | None] = (math.inf, None)
+        self.first = math.inf
+        self.measuring = 0.0
+        self.resumed = 0
+        self.seen_structures: set[int] = set()
+        self.roots: list[Node] = []
+        self._resume()
+        known: list[Plan] = [] if self.best[1] is None else [self.best[1]]
+        for plan in [*known, *starts]:
+            self._root(plan)
+
+    def run(self, trials: int, seconds: float = math.inf, on_trial: Callable[[Trial, float], None] | None = None) -> Found:
+        """Search until a budget is used up; what was found so far is always kept.
+
+        Args:
+            trials: Measurements, those of the records included.
+            seconds: Wall time.
+            on_trial: Called after each measurement with the trial and the best seconds so far.
+        """
+        begin = time.monotonic()
+        ended = f"{trials} trials"
+        stale = 0
+        try:
+            self._measure([node.plan for node in self.roots][: max(trials - self.resumed, 0)], self.roots, on_trial)
+            while len(self.trials) + self.resumed < trials:
+                if time.monotonic() - begin > seconds:
+                    ended = f"{seconds:g} s"
+                    break
+                before = self.best[0]
+                node = self._select()
+                batch = self._breed(node, min(_BATCH, trials - len(self.trials) - self.resumed)) if node is not None else []
+                if node is None or not batch:
+                    if node is None or self._exhausted():
+                        ended = "nothing new is left to try"
+                        break
+                    node.visits += 1
+                    stale += 1
+                else:
+                    self._measure(batch, [node] * len(batch), on_trial)
+                    stale = 0 if self.best[0] < before * _BETTER else stale + 1
+                if stale >= _PATIENCE * max(1, len(self.roots)):
+                    ended = f"no better plan in {stale} batches"
+                    break
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        self._settle()
+        wall = max(time.monotonic() - begin, 1e-9)
+        return Found(self.best[1], self.best[0], self.first, tuple(self.trials), self.resumed, ended, max(0.0, 1 - self.measuring / wall))
+
+    def _settle(self) -> None:
+        """Time the fastest few again, in turns with the reference, so that luck in one measurement decides nothing."""
+        every = sorted((found for root in self.roots for found in self._found(root)), key=lambda f: f[0])
+        reference = [node.plan for node in self.roots[:1] if math.isfinite(self.first)]
+        plans = list(dict.fromkeys([*(plan for _, plan in every[:_FINAL]), *reference]))
+        if len(plans) < 2:
+            return
+        modules = [done.module for plan in plans for done in [self.replay.apply(plan)] if isinstance(done, Applied)]
+        begin = time.monotonic()
+        results = self.meter.measure(self.original, modules, rounds=3)
+        self.measuring += time.monotonic() - begin
+        timed = [(r.median, plan) for r, plan in zip(results, plans, strict=True) if isinstance(r, Measured)]
+        if timed:
+            self.best = min(timed, key=lambda t: t[0])
+            self.first = next((t for t, plan in timed if plan in reference), self.first)
+
+    def _found(self, node: Node) -> Iterator[tuple[float, Plan]]:
+        yield from node.found
+        for child in node.children:
+            yield from self._found(child)
+
+    def _resume(self) -> None:
+        if self.records is None:
+            return
+        rows, times = [], []
+        for record in self.records.known(self.original):
+            done = self.replay.apply(record.plan)
+            if isinstance(done, Applied):
+                self.times[structural_hash(done.module)] = record.seconds
+                rows.append(self.describe(done.module))
+                times.append(record.seconds)
+                self.resumed += 1
+                if record.seconds < self.best[0]:
+                    self.best = (record.seconds, record.plan)
+        if rows:
+            self.ranker.update(self.key, rows, times)
+
+    def _root(self, plan: Plan) -> None:
+        node = self._node(plan, None)
+        if node is not None:
+            self.roots.append(node)
+
+    def _node(self, plan: Plan, parent: Node | None) -> Node | None:
+        """Make a node of a structure that no other node has."""
+        made = self.legal(plan)
+        done = self.replay.apply(made) if made is not None else None
+        if made is None or not isinstance(done, Applied):
+            return None
+        key = structural_hash(done.module)
+        if key in self.seen_structures:
+            return None
+        self.seen_structures.add(key)
+        near = list(structures(made, self.replay))
+        self.rng.shuffle(near)
+        return Node(made, places(made, self.replay), iter(near), parent)
+
+    def _select(self) -> Node | None:
+        """Walk down by UCT; where a node has been visited enough for one more child, take up an untried structure."""
+        nodes = self.roots
+        if not nodes:
+            return None
+        while True:
+            total = sum(n.visits for n in nodes) + 1
+            node = max(nodes, key=lambda n: self._value(n) + _EXPLORATION * math.sqrt(math.log(total + 1) / (n.visits + 1)))
+            if len(node.children) < 1 + math.isqrt(node.visits) and node.visits > 0:
+                child = next((c for c in (self._node(p, node) for p in node.untried) if c is not None), None)
+                if child is not None:
+                    node.children.append(child)
+                    return child
+            if not node.children or self.rng.random() < 1 / (1 + len(node.children)):
+                return node
+            nodes = node.children
+
+    def _value(self, node: Node) -> float:
+        return self.best[0] / node.best if math.isfinite(node.best) else 1.0 if node.visits == 0 else 0.0
+
+    def _exhausted(self) -> bool:
+        return all(n.visits > 2 * _PATIENCE for n in self.roots)
+
+    def _breed(self, node: Node, count: int) -> list[Plan]:
+        """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
+        pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
+        parents = [plan for _, plan in node.found[:6]] or [node.plan]
+        for attempt in range(2 * _POPULATION):
+            if len(pool) >= _POPULATION:
+                break
+            plan = node.plan if attempt == 0 and not node.found else self.rng.choice(parents)
+            if attempt or node.found:
+                if len(parents) > 1 and self.rng.random() < 0.3:
+                    plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
+                plan = mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)
+            made = self._checked(plan)
+            if made is not None and made[0] not in self.times and made[0] not in pool:
+                pool[made[0]] = (plan, self.describe(made[1]))
+        if not pool:
+            return []
+        entries = list(pool.values())
+        scores = self.ranker.scores([row for _, row in entries])
+        order = [entries[int(i)][0] for i in np.argsort(-scores, kind="stable")]
+        lucky = max(1, round(count * _RANDOM_SHARE)) if self.ranker.trained and count > 1 else count
+        picked = order[: count - lucky]
+        rest = [p for p in order if p not in picked]
+        self.rng.shuffle(rest)
+        return picked + rest[: count - len(picked)]
+
+    def _checked(self, plan: Plan) -> tuple[int, IRModule] | None:
+        done = self.replay.apply(plan)
+        if isinstance(done, Rejected):
+            return None
+        return structural_hash(done.module), done.module
+
+    def _measure(self, plans: Sequence[Plan], nodes: Sequence[Node], on_trial: Callable[[Trial, float], None] | None) -> None:
+        """Build and time plans one by one, each recorded before the next."""
+        rows, times = [], []
+        for plan, node in zip(plans, nodes, strict=False):
+            done = self.replay.apply(plan)
+            if isinstance(done, Rejected):
+                continue
+            key = structural_hash(done.module)
+            if key in self.times:
+                self._credit(node, plan, self.times[key])
+                continue
+            begin = time.monotonic()
+            result = self.meter.measure(self.original, [done.module], cutoff=_CUTOFF * self.best[0])[0]
+            self.measuring += time.monotonic() - begin
+            measured = isinstance(result, Measured)
+            seconds = result.median if isinstance(result, Measured) else math.inf
+            problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
+            self.times[key] = seconds
+            if self.records is not None:
+                self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
+            if measured and not math.isfinite(self.first):
+                self.first = seconds
+            if seconds < self.best[0]:
+                self.best = (seconds, plan)
+            self._credit(node, plan, seconds)
+            trial = Trial(len(self.trials) + 1, plan, seconds, problem)
+            self.trials.append(trial)
+            rows.append(self.describe(done.module))
+            times.append(seconds)
+            if on_trial is not None:
+                on_trial(trial, self.best[0])
+        if rows:
+            self.ranker.update(self.key, rows, times)
+
+    @staticmethod
+    def _credit(node: Node, plan: Plan, seconds: float) -> None:
+        if math.isfinite(seconds):
+            node.found = sorted([*node.found, (seconds, plan)], key=lambda f: f[0])[:16]
+        at: Node | None = node
+        while at is not None:
+            at.visits += 1
+            at.best = min(at.best, seconds)
+            at = at.parent

@@ -1,0 +1,125 @@
+"""Where a search goes: a structure with its numbers opened, and structures near it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
+from tvm_xpiler.schedule.plan import Name, Plan, Step, mapped
+
+_MAX_FACTOR = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A number of a plan that may change: a factor of a split, with the values that divide."""
+
+    step: int
+    position: int
+    domain: tuple[int, ...]
+
+
+def places(plan: Plan, replay: Replay) -> tuple[Place, ...]:
+    """Return the inner factors of a plan's splits; the outermost is inferred."""
+    found = []
+    for number, step in enumerate(plan.steps):
+        if step.op != "split" or not isinstance(step.args[1], tuple) or None not in step.args[1]:
+            continue
+        before = replay.apply(Plan(plan.steps[:number]))
+        extent = extent_of(before.schedule, before.names, step.args[0]) if isinstance(before, Applied) else None
+        if extent is None:
+            continue
+        domain = tuple(d for d in range(1, min(extent, _MAX_FACTOR) + 1) if extent % d == 0)
+        found += [Place(number, i, domain) for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domain) > 1]
+    return tuple(found)
+
+
+def with_value(plan: Plan, place: Place, value: int) -> Plan:
+    """Return the plan with another number at a place."""
+    step = plan.steps[place.step]
+    factors = step.args[1]
+    assert isinstance(factors, tuple)
+    changed = (*factors[: place.position], value, *factors[place.position + 1 :])
+    return plan.with_step(place.step, replace(step, args=(step.args[0], changed, *step.args[2:])))
+
+
+def mutated(plan: Plan, opened: tuple[Place, ...], rng: random.Random, wide: bool) -> Plan:
+    """Return the plan with one to three numbers changed: to a neighbour in its domain, or when ``wide`` to any value."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        if not opened:
+            break
+        place = rng.choice(opened)
+        factors = plan.steps[place.step].args[1]
+        assert isinstance(factors, tuple)
+        now = factors[place.position]
+        others = [d for d in place.domain if d != now]
+        if not others:
+            continue
+        if not wide and now in place.domain:
+            at = place.domain.index(now)
+            others = [place.domain[i] for i in (at - 1, at + 1) if 0 <= i < len(place.domain)]
+        plan = with_value(plan, place, rng.choice(others))
+    return plan
+
+
+def crossed(first: Plan, second: Plan, opened: tuple[Place, ...], rng: random.Random) -> Plan:
+    """Return one structure with numbers from two plans of it."""
+    for place in opened:
+        if rng.random() < 0.5:
+            factors = second.steps[place.step].args[1]
+            assert isinstance(factors, tuple)
+            value = factors[place.position]
+            if isinstance(value, int):
+                first = with_value(first, place, value)
+    return first
+
+
+def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
+    """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a staged result."""
+    for number, step in enumerate(plan.steps):
+        if step.op in {"unroll", "decompose_reduction", "parallel"}:
+            yield plan.without(number)
+        if step.op == "reorder" and isinstance(step.args[0], tuple):
+            loops = step.args[0]
+            for i in range(len(loops) - 1):
+                order = (*loops[:i], loops[i + 1], loops[i], *loops[i + 2 :])
+                yield plan.with_step(number, replace(step, args=(order,)))
+        if step.op == "split" and step.results and isinstance(step.args[1], tuple) and len(step.args[1]) == 2:
+            yield from _deeper(plan, number)
+    done = replay.apply(plan)
+    if isinstance(done, Rejected):
+        return
+    marked = {str(v) for s in plan.steps if s.op in {"vectorize", "parallel", "unroll", "bind"} for v in s.args}
+    for name, rv in done.names.items():
+        node = node_of(done.schedule, rv)
+        if type(node).__name__ == "For" and str(Name(name)) not in marked and int(node.kind) == 0 and 1 < int(node.extent) <= 16:
+            yield replace(plan, steps=(*plan.steps, Step("unroll", (Name(name),))))
+
+
+def _deeper(plan: Plan, number: int) -> Iterator[Plan]:
+    """Split a split's outer part once more and put the new level right inside of it, wherever the outer part stands in a reorder."""
+    step = plan.steps[number]
+    outer = step.results[0]
+    top, middle = f"{outer}_o", f"{outer}_m"
+    if any(r in (top, middle) for s in plan.steps for r in s.results) or len(step.results) != 2:
+        return
+    deeper = Step("split", (Name(outer), (None, 4), True, False), (top, middle))
+    steps = list(plan.steps)
+    for later in range(number + 1, len(steps)):
+        loops = steps[later].args[0] if steps[later].args else None
+        if steps[later].op == "reorder" and isinstance(loops, tuple) and Name(outer) in loops:
+            at = loops.index(Name(outer))
+            rest = [v for v in loops if v != Name(outer)]
+            last = max((i for i, v in enumerate(rest) if i >= at), default=at)
+            for inside in {at, min(last, at + 2)}:
+                order = (*rest[:at], Name(top), *rest[at:inside], Name(middle), *rest[inside:])
+                renamed = [_renamed(s, outer, top) for s in steps[later + 1 :]]
+                changed = replace(steps[later], args=(tuple(order),))
+                yield replace(plan, steps=(*steps[: number + 1], deeper, *steps[number + 1 : later], changed, *renamed))
+            return
+
+
+def _renamed(step: Step, old: str, new: str) -> Step:
+    return replace(step, args=tuple(mapped(v, lambda x: Name(new) if x == Name(old) else x) for v in step.args))
