@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faulty_server import address, serving
 from tvm_xpiler import load
 from tvm_xpiler.core.errors import ConfigError
 
@@ -116,3 +117,49 @@ def test_a_tiled_and_a_naive_gemm_are_one() -> None:
     first, second = lift(KERNELS / "gemm_float4.cu", tiles), lift(KERNELS / "gemm_naive.cu", plain)
     assert first.grade == second.grade == "A"
     assert canonical_text(first.func, order=False) == canonical_text(second.func, order=False)
+
+
+def test_a_plan_is_printed_repaired_and_used(kernels: Path, tmp_path: Path) -> None:
+    sizes = ["--arg", "M=64", "--arg", "N=64", "--arg", "K=32"]
+    printed = cli("plan", str(kernels / "gemm_tiled.cu"), *sizes)
+    assert printed.returncode == 0, printed.stderr
+    assert "vectorize(" in printed.stdout
+    assert "plan chosen: rules, legal" in printed.stderr
+    mine = tmp_path / "mine.plan"
+    mine.write_text("i0, i1 = split(C.i0, [None, ?t{8,16}])\nparallel(C.gone)\n")
+    used = cli("translate", str(kernels / "gemm_tiled.cu"), *sizes, "--plan", str(mine))
+    assert used.returncode == 0, used.stderr
+    assert "plan chosen: given, repaired: filled" in used.stderr
+    mine.write_text("i0, i1 = splat(C.i0)\n")
+    refused = cli("translate", str(kernels / "gemm_tiled.cu"), *sizes, "--plan", str(mine))
+    assert refused.returncode == 1
+    assert "XP603" in refused.stderr
+    assert "no primitive 'splat'" in refused.stderr
+
+
+def test_a_model_that_fails_costs_only_its_plans(kernels: Path, tmp_path: Path) -> None:
+
+    arguments = ["plan", str(kernels / "relu.cu"), "--arg", "n=4096"]
+    tape = tmp_path / "tape.jsonl"
+    with serving(
+        ["500", "html"], {"plans": [{"why": "", "steps": ["vectorize(y.nowhere)"]}, {"why": "", "steps": ["nonsense"]}]}
+    ) as server:
+        asked = cli(*arguments, "--model", "fake", "--base-url", address(server), "--record", str(tape))
+    assert asked.returncode == 0, asked.stderr
+    assert "plan 2:" in asked.stderr
+    replayed = cli(*arguments, "--replay", str(tape))
+    assert replayed.returncode == 0, replayed.stderr
+    gone = cli(*arguments, "--model", "fake", "--base-url", "http://127.0.0.1:9/v1")
+    assert gone.returncode == 0
+    assert "cannot be reached" in gone.stderr
+
+
+def test_tuning_is_verified_and_resumed(kernels: Path, tmp_path: Path) -> None:
+    arguments = ["tune", str(kernels / "relu.cu"), "--arg", "n=65536", "--records", str(tmp_path / "records")]
+    first = cli(*arguments, "--trials", "3", "-o", str(tmp_path / "out"))
+    assert first.returncode == 0, first.stderr
+    assert "llvm: tested: LLVM library" in first.stderr
+    assert (tmp_path / "out" / "relu" / "llvm" / "plan.py").exists()
+    again = cli(*arguments, "--trials", "3")
+    assert "0 trials (0 failed), 3 from records" in again.stderr, again.stderr
+    assert cli(*arguments, "--time", "soon").returncode == 2

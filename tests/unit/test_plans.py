@@ -157,3 +157,13 @@ def test_default_arguments_are_not_printed() -> None:
     step = parse_step("compute_at(C, D.i, index=-2)")
     assert isinstance(step, Step)
     assert print_step(step) == "compute_at(C, D.i, index=-2)"
+
+
+def test_large_operands_are_packed() -> None:
+    from tvm import te
+
+    a, b = te.placeholder((256, 512), name="A"), te.placeholder((512, 512), name="B")
+    k = te.reduce_axis((0, 512), name="k")
+    c = te.compute((256, 512), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
+    plan = cpu_plan(te.create_prim_func([a, b, c]), 8)
+    assert any(step.op == "cache_read" for step in plan.steps)

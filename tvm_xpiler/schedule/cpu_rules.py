@@ -13,6 +13,7 @@ from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, nest
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _REGISTERS = 8  # accumulators that hide the latency of an addition
+_PANEL_BYTES = 1 << 19  # an operand from this size on is packed, panel by panel
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
@@ -38,7 +39,7 @@ def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None, fused: bool
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
-        for rule in (_column_tile, _vector_reduction, _vectorize_last, _parallel_only):
+        for rule in (_packed_panels, _column_tile, _vector_reduction, _vectorize_last, _parallel_only):
             done = _attempt(sch, name, rule, lanes)
             if done is not None:
                 sch = done
@@ -150,6 +151,44 @@ def _contiguous(seen: BlockFacts, axis: int) -> bool:
     return seen.strides[0] is not None and seen.strides[0][axis] == 1 and all(s is not None and s[axis] in (0, 1) for s in seen.strides)
 
 
+def _packed_panels(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Contractions over a large operand: panels of it are packed and used by many register tiles (Goto and van de Geijn, 2008)."""
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    reduce = [i for i, r in enumerate(seen.reduces) if r]
+    if len(spatial) < 2 or len(reduce) != 1 or len(seen.strides) != 3 or not _contiguous(seen, spatial[-1]):
+        return False
+    row, column, depth = spatial[-2], spatial[-1], reduce[0]
+    shared = [i for i, s in enumerate(seen.strides[1:]) if s is not None and s[row] == 0 and s[column] == 1 and s[depth]]
+    many = _largest(seen.extents[column] // lanes, 2 if lanes < 16 else 4) if seen.extents[column] % lanes == 0 else 0
+    rows = _largest(seen.extents[row], (12 if lanes < 16 else 24) // max(many, 1))
+    tiles = _largest(seen.extents[row] // rows, 16)
+    panel = _largest(seen.extents[depth], 256)
+    size = seen.extents[depth] * seen.extents[column] * 4
+    if not shared or not many or rows < 2 or tiles < 4 or panel < 32 or size < _PANEL_BYTES:
+        return False
+    loops = list(sch.get_loops(block))
+    j, vectors, vector = sch.split(loops[column], [None, many, lanes])
+    i, tile, inner = sch.split(loops[row], [None, tiles, rows])
+    ko, ki = sch.split(loops[depth], [None, panel])
+    outer = [*(loops[i] for i in spatial[:-2]), i, j]
+    sch.reorder(*outer, ko, tile, ki, inner, vectors, vector)
+    sch.vectorize(vector)
+    sch.unroll(inner)
+    sch.unroll(vectors)
+    sch.parallel(sch.fuse(*outer))
+    packed = sch.cache_read(block, shared[0], "global")
+    sch.compute_at(packed, ko)
+    sch.vectorize(sch.get_loops(packed)[-1])
+    init = sch.decompose_reduction(block, ko)
+    sch.vectorize(sch.get_loops(init)[-1])
+    return True
+
+
+def _largest(extent: int, limit: int) -> int:
+    """Return the largest divisor up to a limit."""
+    return next((d for d in range(min(limit, extent), 0, -1) if extent % d == 0), 0)
+
+
 def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
     """Reductions whose last output axis is contiguous everywhere: rows x vectors in registers, reduction inside."""
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
@@ -158,14 +197,16 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
     loops = list(sch.get_loops(block))
     outer = [loops[i] for i in spatial[:-1]]
     reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
-    width = lanes * next((m for m in (4, 2, 1) if seen.extents[spatial[-1]] % (lanes * m) == 0), 1)
+    accumulators = 24 if lanes >= 16 else 12  # of 32 vector registers with AVX-512, of 16 without
+    many = next((m for m in (4, 2, 1) if 4 * m <= accumulators and seen.extents[spatial[-1]] % (lanes * m) == 0), 1)
+    width = lanes * many
     column, vector = sch.split(loops[spatial[-1]], [None, width])
     vectors, vector = sch.split(vector, [None, lanes]) if width > lanes else (None, vector)
     rows = None
     if outer:
         extent = seen.extents[spatial[-2]]
         reused = any(s is not None and s[spatial[-2]] == 0 for s in seen.strides[1:])
-        count = next((m for m in (6, 4, 8, 5, 3, 2) if extent % m == 0), 1) if reused else 1
+        count = next((m for m in (6, 4, 8, 5, 3, 2) if extent % m == 0 and m * many <= accumulators), 1) if reused else 1
         if count > 1:
             last, rows = sch.split(outer[-1], [None, count])
             outer[-1] = last
