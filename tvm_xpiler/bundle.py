@@ -12,6 +12,7 @@ from typing import Any
 
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.kernels import TensorSpec
+from tvm_xpiler.packaging import cmake, header
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.show import verdict_line
@@ -83,6 +84,9 @@ def write(t: Translation, out: Path) -> Path:
             folder.mkdir()
             mark = "" if target.ok else ".failed"
             (folder / f"{stem}{target.emitted.suffix}{mark}").write_text(target.emitted.text)
+            (folder / f"{stem}.h").write_text(header(t.problem))
+            if target.ok:
+                (folder / "CMakeLists.txt").write_text(cmake(stem, target.emitted, t.arch))
             if target.emitted.plan is not None:
                 (folder / "plan.py").write_text(to_python(target.emitted.plan))
             if target.ok and target.emitted.runtime is not None:

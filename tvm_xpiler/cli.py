@@ -105,7 +105,9 @@ def _options(o: dict[str, Any]) -> Any:
 
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip or bang; may be repeated.")
+@click.option(
+    "--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip, rocm or bang; may be repeated."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
 @click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
@@ -225,7 +227,7 @@ def lift(kernel: Path, **o: Any) -> None:
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip or bang.")
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm or bang.")
 @click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
@@ -331,6 +333,7 @@ def doctor() -> None:
     """Say what of the environment works, and how to get what is missing."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from tvm_xpiler.core.rocm import GET, rocm
     from tvm_xpiler.core.toolchain import tools
 
     table = Table("part", "state", "for")
@@ -344,6 +347,12 @@ def doctor() -> None:
             state, broken = f"{state}: crashes MetaSchedule, install 0.1.14.post1", True
         table.add_row(package, state, "")
     found = tools()
+    amd = rocm()
+    hip = amd.hipcc or (amd.clang if amd.headers and amd.bitcode and amd.lld else None)
+    table.add_row("HIP compiler", hip or f"missing: {GET}", "compiles emitted HIP")
+    table.add_row(
+        "AMD device libraries, lld", str(amd.bitcode) if amd.bitcode and amd.lld else f"missing: {GET}", "code objects by --to rocm"
+    )
     for tool in found.values():
         table.add_row(tool.name, tool.version if tool.path else f"missing: {tool.get}", tool.purpose)
     _out.print(table)

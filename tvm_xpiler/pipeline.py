@@ -23,7 +23,7 @@ from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
 from tvm_xpiler.emit.llvm import emit_llvm
-from tvm_xpiler.emit.simt import emit_simt
+from tvm_xpiler.emit.simt import emit_rocm, emit_simt
 from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Task
@@ -32,7 +32,8 @@ from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-TARGETS = ("llvm", "cuda", "hip", "bang")
+TARGETS = ("llvm", "cuda", "hip", "rocm", "bang")
+_ARTIFACTS = {"cuda": "CUDA text", "hip": "HIP text", "rocm": "HIP text of the code object's schedule", "bang": "BANG text"}
 _LARGE = 1 << 22  # elements
 
 
@@ -98,6 +99,7 @@ class Translation:
         lifted: The TensorIR and its grade.
         targets: Code and verdicts by target name.
         seconds: Wall time by stage.
+        arch: The architecture that was asked for, or None.
     """
 
     source: SourceFile
@@ -106,6 +108,7 @@ class Translation:
     lifted: Lifted
     targets: Mapping[str, Target]
     seconds: Mapping[str, float]
+    arch: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -273,7 +276,7 @@ def translate(
             lifted, result = replace(plain, reason="the normal form was not verified"), second
     if not all(t.ok for t in result.values()):
         refuse_wrong_source(source, examination, "XP203")
-    return Translation(source, problem, examination, lifted, result, session.seconds)
+    return Translation(source, problem, examination, lifted, result, session.seconds, options.arch)
 
 
 def refuse_wrong_source(source: SourceFile, examination: Examination, code: str = "") -> None:
@@ -339,7 +342,11 @@ def _judged(
         runs = (
             _cpu_runs(code, problem)
             if name == "llvm"
-            else {f"{name.upper()} text in the oracle": _simt_run(code, problem, Platform(name), session.options.arch)}
+            else {
+                f"{_ARTIFACTS[name]} in the oracle": _simt_run(
+                    code, problem, Platform("hip" if name == "rocm" else name), session.options.arch
+                )
+            }
         )
         for artifact, run in runs.items():
             artifacts[artifact] = run
@@ -387,7 +394,9 @@ def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None, pl
     """
     if target == "llvm":
         return emit_llvm(func, problem, plan)
-    return emit_bang(func, problem, arch) if target == "bang" else emit_simt(func, problem, Platform(target), arch, plan)
+    if target == "bang":
+        return emit_bang(func, problem, arch)
+    return emit_rocm(func, problem, arch, plan) if target == "rocm" else emit_simt(func, problem, Platform(target), arch, plan)
 
 
 def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:

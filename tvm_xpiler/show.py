@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tvm_xpiler.planning import Planned
     from tvm_xpiler.verify.verdict import Verdict
 
-_LEXER = {"llvm": "cpp", "cuda": "cuda", "hip": "cuda", "bang": "cuda"}
+_LEXER = {"llvm": "cpp", "cuda": "cuda", "hip": "cuda", "rocm": "cuda", "bang": "cuda"}
 
 
 def verdict_line(verdict: Verdict) -> str:

@@ -118,7 +118,8 @@ _CODES = (
     Code(
         "XP402",
         "unknown target",
-        "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file), hip (a .hip file) and bang (an .mlu file).",
+        "The targets of this version are llvm (a CPU library and C++ text), cuda (a .cu file), hip (a .hip file), rocm (the .hip file and a code"
+        " object by TVM) and bang (an .mlu file).",
     ),
     Code(
         "XP601",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+
+from tvm_xpiler.core.errors import EmitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,22 @@ GPUS: dict[str, Machine] = {
         Machine("gfx1100", "gpu", 48, 32, 61e12, 0.96e12, (("shared", 65536), ("L2", 6 << 20)), 1024, 256),
     )
 }
+
+
+def gpu_machine(arch: str) -> Machine:
+    """Return the machine of an architecture; one that the table lacks is planned for as its nearest older relative.
+
+    Raises:
+        EmitError: XP402 for a name that is no architecture.
+    """
+    if arch in GPUS:
+        return GPUS[arch]
+    found = re.fullmatch(r"(sm_|gfx)([0-9a-f]+)a?", arch)
+    if found is None:
+        raise EmitError("XP402", f"unknown architecture '{arch}'", hint=f"for example {', '.join(GPUS)}")
+    family = sorted((m for m in GPUS.values() if m.name.startswith(found[1])), key=lambda m: int(m.name.removeprefix(found[1]), 16))
+    older = [m for m in family if int(m.name.removeprefix(found[1]), 16) <= int(found[2], 16)]
+    return replace((older or family)[-1 if older else 0], name=arch)
 
 
 @lru_cache(maxsize=1)

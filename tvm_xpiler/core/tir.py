@@ -21,7 +21,7 @@ from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "LOOP_KINDS", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule",
+    "LOOP_KINDS", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
     "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
 ]  # fmt: skip
 
@@ -92,3 +92,8 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
         visit(nest)
         result.append((names[0] if names else "root", held))
     return result
+
+
+def register_global_function(name: str, function: Any) -> None:
+    """Give TVM a function by name, in the place of one that it has."""
+    tvm_ffi.register_global_func(name, function, override=True)

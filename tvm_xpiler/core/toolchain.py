@@ -28,7 +28,6 @@ _TOOLS = (
     ("g++", "host C++: runs kernels on the CPU", "install your system's g++ package"),
     ("clang++", "host C++, instead of g++", "install your system's clang package"),
     ("nvcc", "compiles emitted CUDA", "install the CUDA toolkit (12 or later)"),
-    ("hipcc", "compiles emitted HIP", "install ROCm's hipcc, or clang with rocm-device-libs and lld"),
     ("addr2line", "names source lines in findings", "install binutils"),
 )
 
@@ -79,3 +78,16 @@ def run_compiler(command: Sequence[str], cwd: Path, timeout: float = 120.0) -> N
         text = done.stderr or done.stdout
         errors = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["no message"]
         raise RunError("XP302", f"{Path(command[0]).name}: " + "; ".join(errors[:3]))
+
+
+def compile_cuda(folder: Path, file: str, arch: str, out: str) -> str:
+    """Compile a CUDA file in ``folder`` to a cubin; return which compiler did it.
+
+    Raises:
+        RunError: XP301 when nvcc is not here, XP302 when it rejects the file.
+    """
+    nvcc = tools()["nvcc"]
+    if nvcc.path is None:
+        raise RunError("XP301", "nvcc is not here", hint=nvcc.get)
+    run_compiler([nvcc.path, f"-arch={arch}", "-cubin", "-o", out, file], folder)
+    return "nvcc"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tvm_xpiler.core.machines import GPUS, Machine, host_machine
+from tvm_xpiler.core.machines import Machine, gpu_machine, host_machine
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.schedule.plan import Plan
@@ -34,10 +34,10 @@ class Task:
         """Return the task for a target's name.
 
         Raises:
-            KeyError: The architecture is unknown.
+            EmitError: XP402 for an unknown architecture.
         """
-        platform = Platform(target)
-        return Task(func, platform, host_machine() if platform is Platform.LLVM else GPUS[arch or ARCHITECTURES[platform]])
+        platform = Platform.HIP if target == "rocm" else Platform(target)
+        return Task(func, platform, host_machine() if platform is Platform.LLVM else gpu_machine(arch or ARCHITECTURES[platform]))
 
 
 @dataclass(frozen=True, slots=True)
