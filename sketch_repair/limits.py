@@ -9,6 +9,7 @@ from typing import Any
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, lowered_allocations
+from tvm_xpiler.schedule.bounds import overrun
 
 _BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
 _MAX_UNROLLED = 512
@@ -20,7 +21,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``unrolled``, or ``lowering`` where TVM itself gives up later.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``unrolled``, ``bounds``, or ``lowering`` where TVM itself gives up later.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -32,15 +33,29 @@ class Broken:
     monotone: bool
 
 
-def broken_limit(sch: Schedule, machine: Machine) -> Broken | None:
-    """Return the first limit of a machine that a schedule breaks, or None."""
+def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = None) -> Broken | None:
+    """Return the first limit of a machine that a schedule breaks, or None.
+
+    Args:
+        sch: The schedule.
+        machine: The machine.
+        original: The unscheduled module; with it, accesses that the schedule moved beyond their buffers count, too.
+    """
     root = sch.get(sch.get_sblock("root"))
     nests = list(root.body.seq) if type(root.body).__name__ == "SeqStmt" else [root.body]
     for nest in nests:
         found = _nest(nest, machine)
         if found is not None:
             return found
+    beyond = overrun(original, sch.mod) if original is not None else None
+    if beyond is not None:
+        return Broken("bounds", _held([beyond.block]), beyond.message, False)
     return _shared(sch.mod, machine) if machine.kind == "gpu" else None
+
+
+def _held(blocks: list[str]) -> tuple[str, ...]:
+    """Return blocks by the names that they had before TVM took an initialization out."""
+    return tuple(dict.fromkeys(b.removesuffix("_init").removesuffix("_update") for b in blocks))
 
 
 def _nest(nest: Any, machine: Machine) -> Broken | None:
@@ -48,7 +63,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     blocks: list[str] = []
     worst: dict[str, int] = {"vector": 1, "unrolled": 1}
     _walk(nest, axes, blocks, worst, 1)
-    held = tuple(dict.fromkeys(b.removesuffix("_init").removesuffix("_update") for b in blocks)) or ("root",)
+    held = _held(blocks) or ("root",)
     name = held[0]
     if worst["vector"] > _MAX_VECTOR:
         return Broken(
@@ -119,7 +134,7 @@ def _shared(module: IRModule, machine: Machine) -> Broken | None:
         if total > limit:
             return Broken(
                 "shared",
-                (name.removesuffix("_init").removesuffix("_update"),),
+                _held([name]),
                 f"block '{name}' needs {total} bytes of shared memory ({', '.join(parts)}); {limit} are there",
                 True,
             )

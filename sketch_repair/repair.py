@@ -15,7 +15,7 @@ from sketch_repair.limits import Broken, broken_limit
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule, ScheduleError
-from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule
+from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule, node_of
 from tvm_xpiler.schedule.plan import Hole, Name, Plan, Step, leaves, names_used
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.rules import rules_plan
@@ -134,13 +134,14 @@ class _Repair:
             suffix: tuple[Step, ...] = ()
             names = [str(self.start.get(b).name_hint) for b in blocks(self.start)]
             for _ in range(len(names) + 1):
-                broken = broken_limit(done.schedule, self.machine)
+                broken = broken_limit(done.schedule, self.machine, self.start.mod)
                 if broken is None:
                     made = Plan(whole.steps + suffix, plan.why)
                     changes = _changes(plan, whole, numbers) + [f"added {print_step(s)}" for s in suffix]
                     return Repaired(made, done, tuple(changes), self.tries, time.monotonic() - self.begin)
                 block = next((b for b in broken.blocks if b in names), None)
-                touching = {n for i, n in enumerate(numbers) if set(broken.blocks) & (_chain(whole, i) | set(whole.steps[i].results))}
+                meant = _meant(broken.blocks, done)
+                touching = {n for i, n in enumerate(numbers) if meant & (_chain(whole, i) | set(whole.steps[i].results))}
                 if touching:
                     lost |= touching
                     break
@@ -207,7 +208,7 @@ class _Repair:
         done = self.replay.apply(whole)
         if isinstance(done, Rejected):
             return _Refusal(kept[done.index], f"{print_step(done.step)}: {done.reason}", done.before, done.names, argument=done.argument)
-        broken = broken_limit(done.schedule, self.machine)
+        broken = broken_limit(done.schedule, self.machine, self.start.mod)
         if broken is not None:
             return self._blamed(broken, whole, kept, done)
         return Repaired(whole, done, tuple(_changes(self.plan, whole, kept)), self.tries, time.monotonic() - self.begin)
@@ -216,10 +217,11 @@ class _Repair:
         """Lay a broken limit at the last step that could have to do with it."""
         suspects = {
             "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",),
-            "unrolled": ("unroll",), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
+            "unrolled": ("unroll",), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
         }.get(broken.limit, ())  # fmt: skip
         last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]
-        at = next((i for i in last if set(broken.blocks) & _chain(whole, i)), -1)
+        meant = _meant(broken.blocks, done)
+        at = next((i for i in last if meant & _chain(whole, i)), -1)
         if at < 0:
             return _Refusal(-1, broken.message, done.schedule, done.names, blocks=broken.blocks)
         before = self.states.apply(Plan(whole.steps[:at]))
@@ -306,6 +308,12 @@ def _within(choice: Choice, taken: set[tuple[int, Path]]) -> bool:
         for n, path in choice.places
         for m, other in taken
     )
+
+
+def _meant(named: tuple[str, ...], done: Applied) -> set[str]:
+    """Return blocks by the module's names and by those that the plan gave them."""
+    given = {name for name, rv in done.names.items() for node in [node_of(done.schedule, rv)] if getattr(node, "name_hint", None) in named}
+    return given | set(named)
 
 
 def _schedule(done: Applied | Rejected) -> Schedule:

@@ -63,9 +63,11 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     starts = _starts(task, options.proposers, options.plans)
     records = Records(options.records, llvm_target()) if options.records is not None else None
 
+    original = IRModule({"main": func})
+
     def legal(plan: Plan) -> Plan | None:
         done = repair(plan, func, task.machine, _REPAIR_SECONDS)
-        return done.plan if isinstance(done, Repaired) and broken_limit(done.applied.schedule, task.machine) is None else None
+        return done.plan if isinstance(done, Repaired) and broken_limit(done.applied.schedule, task.machine, original) is None else None
 
     with Meter(str(llvm_target())) as meter:
         search = Search(task, starts, CostModel(), lambda m: features(m, task.machine), legal, meter, records, options.seed)

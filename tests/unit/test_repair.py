@@ -126,3 +126,28 @@ def test_time_is_kept() -> None:
 def test_primes() -> None:
     assert primes_of(1) == {}
     assert primes_of(360) == {2: 3, 3: 2, 5: 1}
+
+
+def test_a_guard_that_tvm_drops_is_found_and_mended() -> None:
+    from tvm import te
+
+    x = te.placeholder((4, 8, 64), name="x")
+    k = te.reduce_axis((0, 64), name="k")
+    s = te.compute((4, 8), lambda i, j: te.sum(x[i, j, k], axis=k), name="s")
+    module = IRModule({"main": te.create_prim_func([x, te.compute((4, 8), lambda i, j: te.exp(s[i, j]), name="y")])})
+    text = """
+    f = fuse(s.i, s.j)
+    a, b = split(f, [None, 64])
+    bind(a, "blockIdx.x"); bind(b, "threadIdx.x")
+    L = cache_write(s, 0, "local")
+    reverse_compute_at(L, b)
+    """
+    plan = _plan(text + str(rules_plan(module["main"], GPU, only="y")))
+    before = apply(plan, module)
+    assert isinstance(before, Applied)
+    broken = broken_limit(before.schedule, GPU, module)
+    assert broken is not None
+    assert broken.message == "block 's_local' reaches s at 0 to 7 of axis 0, which has 4 elements"
+    result = repair(plan, module, GPU)
+    assert isinstance(result, Repaired), result
+    assert broken_limit(result.applied.schedule, GPU, module) is None

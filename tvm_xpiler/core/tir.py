@@ -16,12 +16,13 @@ from tvm.ir.transform import PassContext
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
+from tvm.sym import Analyzer
 from tvm.target import Target
 from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import PrimFunc
 
 __all__ = [
-    "LOOP_KINDS", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
+    "LOOP_KINDS", "Analyzer", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
     "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
 ]  # fmt: skip
 

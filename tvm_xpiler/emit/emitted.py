@@ -10,6 +10,7 @@ from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import C_TYPES, Problem, TensorSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.schedule.apply import Rejected, apply
+from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.plan import Plan
 
 
@@ -53,6 +54,9 @@ def scheduled_by(plan: Plan, func: PrimFunc) -> IRModule:
     done = apply(plan, func)
     if isinstance(done, Rejected):
         raise EmitError("XP401", f"the plan is refused: {done}")
+    beyond = overrun(IRModule({"main": func}), done.module)
+    if beyond is not None:
+        raise EmitError("XP401", f"the plan leads out of a buffer: {beyond.message}")
     return done.module
 
 

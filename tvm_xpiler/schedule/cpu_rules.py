@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, nest
@@ -70,7 +71,7 @@ def _rows(sch: Schedule, lanes: int) -> Schedule | None:
             _row_vector(trial, name, lanes)
     except ScheduleError:
         return None
-    return trial
+    return None if overrun(sch.mod, trial.mod) else trial
 
 
 def _partial(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> str | None:
@@ -132,7 +133,7 @@ def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts
     if seen is None:
         return None
     try:
-        return trial if rule(trial, block, seen, lanes) else None
+        return trial if rule(trial, block, seen, lanes) and not overrun(sch.mod, trial.mod) else None
     except ScheduleError:
         return None
 

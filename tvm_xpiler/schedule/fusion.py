@@ -21,8 +21,13 @@ _DEAR = {
 }
 
 
-def inline_stages(sch: Schedule) -> Schedule:
-    """Return ``sch`` with elementwise stages inlined where nothing is computed more often than before, or it is cheap to."""
+def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
+    """Return ``sch`` with elementwise stages inlined where nothing is computed more often than before, or it is cheap to.
+
+    Args:
+        sch: A schedule over the normal form.
+        small: Stages of at most this many elements are inlined whatever they compute.
+    """
     for name in [str(sch.get(b).name_hint) for b in blocks(sch)]:
         block = sch.get_sblock(name)
         seen = facts(sch, block)
@@ -35,7 +40,7 @@ def inline_stages(sch: Schedule) -> Schedule:
         if not readers:
             continue
         iterations = sum(_iterations(sch, reader) * _reads(sch, reader, block) for reader in readers)
-        if iterations > seen.spatial and not _cheap(sch.get(block).body.value):
+        if iterations > seen.spatial > small and not _cheap(sch.get(block).body.value):
             continue
         trial = sch.copy()
         try:

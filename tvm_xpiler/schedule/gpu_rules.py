@@ -8,10 +8,14 @@ from typing import Any
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.fusion import inline_stages
+from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
+_SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
 _TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
 
 
@@ -25,7 +29,12 @@ def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None) -> Plan:
 
 
 def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None) -> Schedule:
-    """Return ``sch`` with every block, or one, bound to the GPU's axes."""
+    """Return ``sch`` with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
+    if only is None:
+        sch = inline_stages(sch, _SMALL)
+        rows = row_blocks(sch, machine)
+        if rows is not None:
+            return rows
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
@@ -49,8 +58,9 @@ def _run(
     seen: BlockFacts,
     machine: Machine,
 ) -> bool:
+    before = sch.mod
     try:
-        return rule(sch, block, seen, machine)
+        return rule(sch, block, seen, machine) and not overrun(before, sch.mod)
     except ScheduleError:
         if rule is _bind_only:
             raise

@@ -1,0 +1,59 @@
+"""Accesses that a schedule moved beyond their buffers: TVM drops a guard where it moves a copy of an intermediate under a split with a tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tvm_xpiler.core.tir import Analyzer, IRModule
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """An access whose index range leaves its buffer: the block, the buffer, and a sentence with the numbers."""
+
+    block: str
+    buffer: str
+    message: str
+
+
+def overrun(before: IRModule, after: IRModule) -> Overrun | None:
+    """Return an access that leaves its buffer after scheduling, of a buffer that no access left before; None where there is none.
+
+    Ranges know nothing of conditions inside of an expression, so what the unscheduled function already seems to leave is not counted.
+    """
+    known = {found.buffer for found in _leaving(before["main"].body)}
+    return next((f for f in _leaving(after["main"].body) if not any(f.buffer == b or f.buffer.startswith(f"{b}_") for b in known)), None)
+
+
+def _leaving(node: Any) -> Iterator[Overrun]:
+    kind = type(node).__name__
+    if kind == "SeqStmt":
+        for child in node.seq:
+            yield from _leaving(child)
+    elif kind == "For":
+        yield from _leaving(node.body)
+    elif kind == "IfThenElse":
+        yield from _leaving(node.then_case)
+    elif kind == "SBlockRealize":
+        yield from _block(node.block)
+        yield from _leaving(node.block.body)
+
+
+def _block(block: Any) -> Iterator[Overrun]:
+    analyzer = Analyzer()
+    for it in block.iter_vars:
+        analyzer.bind(it.var, it.dom)
+    for region in [*block.writes, *block.reads]:
+        for axis, (r, extent) in enumerate(zip(region.region, region.source.ty.shape, strict=True)):
+            if not hasattr(extent, "value") or not hasattr(r.extent, "value"):
+                continue
+            bound = analyzer.const_int_bound(r.min)
+            low, high = int(bound.min_value), int(bound.max_value) + int(r.extent) - 1
+            if (low < 0 or high >= int(extent)) and abs(low) < 1 << 60 and abs(high) < 1 << 60:
+                name, buffer = str(block.name_hint), str(region.source.name)
+                yield Overrun(
+                    name, buffer, f"block '{name}' reaches {buffer} at {low} to {high} of axis {axis}, which has {int(extent)} elements"
+                )
+                break
