@@ -25,13 +25,13 @@ TIMER = """
 static double xp_total = 0;
 #define XP_TIMED(...) do { \\
   cudaEvent_t b_, e_; cudaEventCreate(&b_); cudaEventCreate(&e_); \\
-  for (int i_ = 0; i_ < 3; ++i_) { __VA_ARGS__; } \\
+  for (int i_ = 0; i_ < 2; ++i_) { __VA_ARGS__; } \\
   float best_ = 1e30f; \\
-  for (int r_ = 0; r_ < 5; ++r_) { \\
-    cudaEventRecord(b_); for (int i_ = 0; i_ < 10; ++i_) { __VA_ARGS__; } cudaEventRecord(e_); cudaEventSynchronize(e_); \\
+  for (int r_ = 0; r_ < 3; ++r_) { \\
+    cudaEventRecord(b_); for (int i_ = 0; i_ < 5; ++i_) { __VA_ARGS__; } cudaEventRecord(e_); cudaEventSynchronize(e_); \\
     float ms_; cudaEventElapsedTime(&ms_, b_, e_); if (ms_ < best_) best_ = ms_; \\
   } \\
-  xp_total += best_ / 10; } while (0)
+  xp_total += best_ / 5; } while (0)
 """
 
 
@@ -91,7 +91,7 @@ def run(out: Path) -> int:
                 )
             for _ in range(3):
                 for name, found in times.items():
-                    done = subprocess.run([f"./{name}"], cwd=folder, check=True, capture_output=True, text=True, timeout=120)
+                    done = subprocess.run([f"./{name}"], cwd=folder, check=True, capture_output=True, text=True, timeout=15)
                     found.append(float(done.stdout.split()[-1]))
         except (subprocess.SubprocessError, ValueError, IndexError) as error:
             print(f"{folder.name:44} {type(error).__name__}: {str(getattr(error, 'stderr', '') or error)[:160]}", flush=True)

@@ -52,7 +52,7 @@ def report(t: Translation) -> dict[str, Any]:
                 "verdicts": [
                     {
                         "grade": v.grade, "artifact": v.artifact, "summary": verdict_line(v), "bounds": v.bounds, "sampled": list(v.sampled),
-                        "matches": [asdict(m) for m in v.matches], "mismatch": asdict(v.mismatch) if v.mismatch else None, "reason": v.reason,
+                        "matches": [asdict(m) for m in v.matches], "mismatch": asdict(v.mismatch) if v.mismatch else None, "reason": v.reason, "proof": v.proof,
                     }
                     for v in target.verdicts
                 ],

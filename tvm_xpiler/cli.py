@@ -99,7 +99,7 @@ def _options(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), **(planning(o) if "plans" in o else {}),
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
 
@@ -112,6 +112,7 @@ def _options(o: dict[str, Any]) -> Any:
 @click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
+@click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @plan_options
 @_launch_options

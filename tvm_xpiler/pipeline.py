@@ -27,6 +27,7 @@ from tvm_xpiler.emit.simt import emit_rocm, emit_simt
 from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Task
+from tvm_xpiler.verify.algebraic import NotShown, equal
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
@@ -58,6 +59,7 @@ class Options:
     warp: int | None = None
     chip: str = DEFAULT_CHIP
     round_trip: bool = False
+    prove: bool = False
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
     plan: Plan | None = None
@@ -343,9 +345,7 @@ def _judged(
             _cpu_runs(code, problem)
             if name == "llvm"
             else {
-                f"{_ARTIFACTS[name]} in the oracle": _simt_run(
-                    code, problem, Platform("hip" if name == "rocm" else name), session.options.arch
-                )
+                f"{_ARTIFACTS[name]} in the oracle": _Text(code, problem, Platform("hip" if name == "rocm" else name), session.options.arch)
             }
         )
         for artifact, run in runs.items():
@@ -361,11 +361,29 @@ def _judged(
         determined=examination.determined,
         narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
+    if session.options.prove:
+        texts = {artifact: run.oracle for artifact, run in artifacts.items() if isinstance(run, _Text)}
+        texts |= {"C++ text": _Text(emitted["llvm"], problem, Platform.C, None).oracle} if "llvm" in emitted else {}
+        verdicts = {name: _proved(session, problem, verdict, texts.get(name), examination) for name, verdict in verdicts.items()}
     back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
     return {
         name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name], planned.get(name))
         for name in targets
     }
+
+
+def _proved(session: Session, problem: Problem, verdict: Verdict, text: Oracle | None, examination: Examination) -> Verdict:
+    """Raise a verdict to ``bounded`` where original and text are equal as expressions."""
+    if verdict.grade != "tested":
+        return verdict
+    if text is None:
+        return replace(verdict, proof="not shown beyond testing: only texts are run on residues")
+    if verdict.sampled or verdict.bounds == "narrow":
+        return replace(verdict, proof="not shown beyond testing: what was compared is a sample, or computed in another type")
+    shown = equal(session.oracle, text, problem, examination.int_range, session.options.seed)
+    if isinstance(shown, NotShown):
+        return replace(verdict, proof=f"not shown beyond testing: {shown.reason}")
+    return replace(verdict, grade="bounded", proof=str(shown))
 
 
 def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
@@ -409,23 +427,36 @@ def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
     return {"LLVM library": library, "C++ text": text}
 
 
-def _simt_run(code: Emitted, problem: Problem, platform: Platform, arch: str | None) -> Execute:
-    """Run emitted device text through the very oracle that runs sources, every access checked the first time."""
-    state: dict[str, Any] = {}
+class _Text:
+    """Emitted text that is run through the very oracle that runs sources, every access checked the first time."""
 
-    def run(data: InputSet, outputs: dict[str, Array]) -> Written:
-        if "oracle" not in state:
-            text = SourceFile(f"emitted{code.suffix}", code.text)
+    def __init__(self, code: Emitted, problem: Problem, platform: Platform, arch: str | None) -> None:
+        self.code, self.problem, self.platform, self.arch = code, problem, platform, arch
+        self._oracle: Oracle | None = None
+
+    @property
+    def oracle(self) -> Oracle:
+        """The text's oracle.
+
+        Raises:
+            RunError: XP501 when the text is refused.
+        """
+        if self._oracle is None:
+            text = SourceFile(f"emitted{self.code.suffix}", self.code.text)
             try:
-                front = read(text, platform)
-                if platform is Platform.BANG:
-                    check_capacity(front, CHIPS[arch or DEFAULT_CHIP])
+                front = read(text, self.platform)
+                if self.platform is Platform.BANG:
+                    check_capacity(front, CHIPS[self.arch or DEFAULT_CHIP])
             except XpilerError as error:
                 raise RunError("XP501", f"the emitted text is refused: {error.message}") from None
-            state["oracle"] = oracle_of(front, Options())
-            state["oracle"].start("native", "checked")
-            refuse_unsound(state["oracle"], problem, data, outputs, "the emitted text is wrong at ")
-        ran = state["oracle"].run("native", problem, data.arrays, outputs, budget=NATIVE_SECONDS)
-        return written(ran, problem, {**data.arrays, **outputs})
+            self._oracle = oracle_of(front, Options())
+        return self._oracle
 
-    return run
+    def __call__(self, data: InputSet, outputs: dict[str, Array]) -> Written:
+        first = self._oracle is None
+        oracle = self.oracle
+        if first:
+            oracle.start("native", "checked")
+            refuse_unsound(oracle, self.problem, data, outputs, "the emitted text is wrong at ")
+        ran = oracle.run("native", self.problem, data.arrays, outputs, budget=NATIVE_SECONDS)
+        return written(ran, self.problem, {**data.arrays, **outputs})

@@ -54,7 +54,9 @@ def summary(t: Translation) -> list[str]:
     """Return the facts of a translation, a line each."""
     lines = [f"lifted: grade {t.lifted.grade}" + (f" ({t.lifted.reason})" if t.lifted.reason else "")]
     for name, target in t.targets.items():
-        lines += [f"{name}: {verdict_line(v)}" for v in target.verdicts]
+        for v in target.verdicts:
+            lines.append(f"{name}: {verdict_line(v)}")
+            lines += [f"{name}: {v.artifact}: {v.proof}"] if v.proof else []
         lines += [f"{name}: {line}" for line in plan_lines(target.planned)] if target.planned is not None else []
         lines += [f"{name}: lifted back: {target.round_trip}"] if target.round_trip else []
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]

@@ -91,8 +91,8 @@ class Printer(Expressions):
 
 
 _HELPERS = {
-    "xp_max(": "template <class T> {}T xp_max(T a, T b) {{ return a > b ? a : b; }}",
-    "xp_min(": "template <class T> {}T xp_min(T a, T b) {{ return a < b ? a : b; }}",
+    "xp_max(": "template <class A, class B> {}auto xp_max(A a, B b) {{ return a > b ? a : b; }}",
+    "xp_min(": "template <class A, class B> {}auto xp_min(A a, B b) {{ return a < b ? a : b; }}",
     "xp_floor": "template <class T, class U> {}auto xp_floordiv(T a, U b) {{ return a / b - (a % b != 0 && (a < 0) != (b < 0)); }}",
     "xp_floormod(": "template <class T, class U> {}auto xp_floormod(T a, U b) {{ return a - b * xp_floordiv(a, b); }}",
     "xp_bits<": "template <class T, class S> {}T xp_bits(S s) {{ T t; memcpy(&t, &s, sizeof t); return t; }}",

@@ -27,7 +27,7 @@ from tvm_xpiler.core.source import SourceFile, Span
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked", "narrow", "zeroed", "probe")
+MODES = ("native", "checked", "tracked", "narrow", "algebraic", "zeroed", "probe")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -36,10 +36,16 @@ _FLAGS = {
     "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
     "narrow": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_NARROW"],
+    "algebraic": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_ALGEBRAIC"],
     "zeroed": ["-O0", "-march=native"],
     "probe": ["-O2", "-march=native", "-DXP_PROBE"],
 }
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
+_ROWS: dict[str, tuple[np.dtype[Any] | None, tuple[int, ...]]] = {
+    "tracked": (np.dtype(np.float64), (2,)),
+    "narrow": (np.dtype(np.float64), (2,)),
+    "algebraic": (np.dtype(np.uint64), (4,)),
+}
 _KINDS = {
     "w": ("XP201", "two threads write this address with no barrier between them"),
     "r": ("XP201", "a read and a write of this address with no barrier between them"),
@@ -84,7 +90,8 @@ class Run:
     """What one run left.
 
     Attributes:
-        outputs: Output tensors by name, flat; for ``tracked`` and ``narrow`` floats of shape (n, 2): value and error bound.
+        outputs: Output tensors by name, flat; for ``tracked`` and ``narrow`` floats of shape (n, 2): value and error bound; for ``algebraic``
+            floats of shape (n, 4) and dtype uint64: the bits of the value, the degrees, and the two residues (see algebraic.h).
         where: For a sparse run, the ascending element positions that the rows of ``outputs`` have in their tensors; None otherwise.
         findings: What it found in the source.
         blocks_run: Blocks that ran, of ``blocks_total``; fewer when the budget of time was spent.
@@ -295,6 +302,7 @@ class Oracle:
         budget: float | None = None,
         timeout: float | None = None,
         filling: int | None = None,
+        draw: int | None = None,
     ) -> Run:
         """Run the kernel on ``inputs``.
 
@@ -307,6 +315,7 @@ class Oracle:
             budget: Stop after so many seconds with the blocks done by then; None runs all.
             timeout: Kill the process after so many seconds; the oracle's own by default.
             filling: The 32-bit word that device and on-chip memory holds before anything writes it.
+            draw: For ``algebraic``, which random residues the inputs have.
 
         Raises:
             RunError: XP205 on a crash or timeout; XP301, XP302.
@@ -322,6 +331,8 @@ class Oracle:
                 plan.append("sparse")
             if filling is not None:
                 plan.append(f"filling {filling}")
+            if draw is not None:
+                plan.append(f"draw {draw}")
             for index, param in enumerate(problem.params):
                 match param:
                     case ScalarSpec(_, dtype, value):
@@ -335,8 +346,8 @@ class Oracle:
             where: dict[str, Array] = {}
             for index, param in enumerate(problem.params):
                 if isinstance(param, TensorSpec) and param.role != "in":
-                    tracked = mode in {"tracked", "narrow"} and "float" in param.dtype
-                    kind, row = (np.dtype(np.float64), (2,)) if tracked else (numpy_dtype(param.dtype), ())
+                    kind, row = _ROWS.get(mode, (None, ())) if "float" in param.dtype else (None, ())
+                    kind = kind or numpy_dtype(param.dtype)
                     raw = np.fromfile(folder / f"out{index}", dtype=np.uint8)
                     if sparse:
                         where[param.name], outputs[param.name] = _stretches(raw, kind, row)

@@ -27,7 +27,8 @@ class Verdict:
     """What is known of a translation.
 
     Attributes:
-        grade: ``tested`` when every comparison held, ``failed`` when one did not; ``bounded`` and ``proved`` need the proof engines.
+        grade: ``tested`` when every comparison held, ``failed`` when one did not; ``bounded`` when in addition both are equal as algebraic
+            expressions (see :mod:`tvm_xpiler.verify.algebraic`); no engine gives ``proved`` yet.
         artifact: What was run, in words.
         matches: One entry per output and input set.
         mismatch: The first disagreement.
@@ -35,6 +36,7 @@ class Verdict:
         bounds: ``tracked`` when error bounds come from a float64 run with error analysis, ``narrow`` when they are those of the program
             with float in place of double, ``relative`` otherwise.
         sampled: What was left out, in words; empty when all was compared.
+        proof: What was shown beyond testing, or why nothing was; empty where it was not asked for.
     """
 
     grade: Grade
@@ -44,6 +46,7 @@ class Verdict:
     reason: str = ""
     bounds: str = "tracked"
     sampled: tuple[str, ...] = ()
+    proof: str = ""
 
     @property
     def ok(self) -> bool:

@@ -325,8 +325,12 @@ enum cnrtFunctionType_t { CNRT_FUNC_TYPE_BLOCK = 1, CNRT_FUNC_TYPE_UNION1 = 4, C
 enum cnrtMemTransDir_t { CNRT_MEM_TRANS_DIR_HOST2DEV = 1, CNRT_MEM_TRANS_DIR_DEV2HOST = 2, CNRT_MEM_TRANS_DIR_DEV2DEV = 3 };
 enum { CNRT_RET_SUCCESS = 0 };
 #ifdef XP_TRACKED  // bytes are those of the real types
-template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes * 8); }
-template <class T, class U> inline cnrtRet_t cnrtMemcpy(T* d, U* s, size_t n, cnrtMemTransDir_t k) { return xp_copy((void*)d, (void*)s, n * 4, k); }
+template <class T> struct xp_growth { static constexpr size_t by = sizeof(T) / xp_unit<T>::bytes; };
+template <> struct xp_growth<void> { static constexpr size_t by = sizeof(xp_f32) / 4; };
+template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes * xp_growth<T>::by); }
+template <class T, class U> inline cnrtRet_t cnrtMemcpy(T* d, U* s, size_t n, cnrtMemTransDir_t k) {
+  return xp_copy((void*)d, (void*)s, n * (xp_growth<T>::by > xp_growth<U>::by ? xp_growth<T>::by : xp_growth<U>::by), k);
+}
 #else
 template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes); }
 inline cnrtRet_t cnrtMemcpy(void* d, void* s, size_t n, cnrtMemTransDir_t k) { return xp_copy(d, s, n, k); }

@@ -87,7 +87,11 @@ static Region& add_argument(Arg& a, int index, const char* path, bool initialize
                : raw == 4 ? double(reinterpret_cast<const float*>(from)[i])
                : !strcmp(a.dtype, "float16") ? double(reinterpret_cast<const _Float16*>(from)[i])
                : double(from_bits(unsigned(reinterpret_cast<const uint16_t*>(from)[i]) << 16));
+#ifdef XP_ALGEBRAIC
+      cells[i] = F64::input(v, uint64_t(index), i);
+#else
       cells[i] = F64(v, 0.0);
+#endif
     }
   } else
 #endif

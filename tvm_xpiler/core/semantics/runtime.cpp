@@ -32,6 +32,9 @@ Arg args[64];
 #ifdef XP_TRACKED
 long ambiguous = 0;
 #endif
+#ifdef XP_ALGEBRAIC
+uint64_t draw = 1;
+#endif
 
 static bool recording = false;
 static int workers = 1, thread_order = 0;
@@ -304,6 +307,9 @@ int main(int argc, char** argv) {
     if (!strcmp(word, "record")) recording = true;
     else if (!strcmp(word, "workers")) ok = fscanf(plan, "%d", &workers) == 1;
     else if (!strcmp(word, "order")) ok = fscanf(plan, "%d", &thread_order) == 1;
+#ifdef XP_ALGEBRAIC
+    else if (!strcmp(word, "draw")) ok = fscanf(plan, "%lu", &draw) == 1;
+#endif
     else if (!strcmp(word, "sparse")) sparse = true;
     else if (!strcmp(word, "filling")) ok = fscanf(plan, "%u", &filling) == 1;
     else if (!strcmp(word, "budget")) ok = fscanf(plan, "%lf", &budget) == 1;

@@ -1,6 +1,6 @@
 // The primitives that every dialect is written with, in three readings of one text:
 //   XP_PARSE    what libclang sees: barriers and scalar math are declarations, memory scopes are annotations
-//   XP_TRACKED  what bounds rounding errors: float types carry a float64 value and a running error bound
+//   XP_TRACKED  what bounds rounding errors: float types carry a float64 value and a running error bound; with XP_ALGEBRAIC, residues
 //   (neither)   what runs: host C++, a thread of the kernel is a fiber (runtime.cpp)
 #pragma once
 
@@ -145,7 +145,12 @@ struct Bf16 {  // round to nearest even, as the hardware conversions do
 }  // namespace xp
 
 #ifdef XP_TRACKED
+#ifdef XP_ALGEBRAIC
+#include "algebraic.h"
+#else
 #include "tracked.h"
+#endif
+#include "tracked_math.h"
 typedef xp::Tracked<11> half;
 typedef xp::Tracked<8> __nv_bfloat16;
 #else
