@@ -93,4 +93,6 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
     verdicts = verify(
         first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets, determined=examination.determined
     )
-    return verdicts[artifact]
+    if not options.prove:
+        return verdicts[artifact]
+    return pipeline.proved(first.oracle, problem, verdicts[artifact], second.oracle, examination.int_range, options.seed)

@@ -301,6 +301,7 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
 @app.command()
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("translated", type=click.Path(path_type=Path))
+@click.option("--prove", is_flag=True, help="Run both on residues, too: equal expressions get the verdict bounded.")
 @_launch_options
 def verify(original: Path, translated: Path, **o: Any) -> None:
     """Judge TRANSLATED, written by anyone, against ORIGINAL: both are run on the same inputs."""
@@ -308,6 +309,8 @@ def verify(original: Path, translated: Path, **o: Any) -> None:
 
     verdict = api.judge(read_source(original), read_source(translated), _options(o))
     click.echo(show.verdict_line(verdict))
+    if verdict.proof:
+        click.echo(verdict.proof)
     sys.exit(DONE if verdict.ok else NOT_VERIFIED)
 
 

@@ -364,7 +364,8 @@ def _judged(
     if session.options.prove:
         texts = {artifact: run.oracle for artifact, run in artifacts.items() if isinstance(run, _Text)}
         texts |= {"C++ text": _Text(emitted["llvm"], problem, Platform.C, None).oracle} if "llvm" in emitted else {}
-        verdicts = {name: _proved(session, problem, verdict, texts.get(name), examination) for name, verdict in verdicts.items()}
+        seed = session.options.seed
+        verdicts = {name: proved(session.oracle, problem, v, texts.get(name), examination.int_range, seed) for name, v in verdicts.items()}
     back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
     return {
         name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name], planned.get(name))
@@ -372,15 +373,15 @@ def _judged(
     }
 
 
-def _proved(session: Session, problem: Problem, verdict: Verdict, text: Oracle | None, examination: Examination) -> Verdict:
-    """Raise a verdict to ``bounded`` where original and text are equal as expressions."""
+def proved(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | None, int_range: int, seed: int) -> Verdict:
+    """Raise a verdict to ``bounded`` where original and translation are equal as expressions."""
     if verdict.grade != "tested":
         return verdict
     if text is None:
         return replace(verdict, proof="not shown beyond testing: only texts are run on residues")
     if verdict.sampled or verdict.bounds == "narrow":
         return replace(verdict, proof="not shown beyond testing: what was compared is a sample, or computed in another type")
-    shown = equal(session.oracle, text, problem, examination.int_range, session.options.seed)
+    shown = equal(oracle, text, problem, int_range, seed)
     if isinstance(shown, NotShown):
         return replace(verdict, proof=f"not shown beyond testing: {shown.reason}")
     return replace(verdict, grade="bounded", proof=str(shown))

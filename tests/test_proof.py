@@ -1,0 +1,107 @@
+"""Equality on residues: what hides under a tolerance is not called bounded, what was only reassociated is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tvm_xpiler import Options, judge, translate
+
+HEAD = """
+extern "C" void f_host(const float* x, float* y) {
+  float *d_x, *d_y;
+  cudaMalloc(&d_x, 4096 * sizeof(float)); cudaMalloc(&d_y, 4096 * sizeof(float));
+  cudaMemcpy(d_x, x, 4096 * sizeof(float), cudaMemcpyHostToDevice);
+  f<<<16, 1>>>(d_x, d_y);
+  cudaMemcpy(y, d_y, 4096 * sizeof(float), cudaMemcpyDeviceToHost);
+}
+"""
+NORM = (
+    """
+__global__ void f(const float* x, float* y) {
+  const float* row = x + blockIdx.x * 256;
+  float sum = 0.0f;
+  for (int i = 0; i < 256; ++i) sum += row[i] * row[i];
+  float scale = 1.0f / sqrtf(sum / 256.0f + 1e-5f);
+  for (int i = 0; i < 256; ++i) y[blockIdx.x * 256 + i] = row[i] * scale;
+}
+"""
+    + HEAD
+)
+SOFTMAX = (
+    """
+__global__ void f(const float* x, float* y) {
+  const float* row = x + blockIdx.x * 256;
+  float best = row[0];
+  for (int i = 1; i < 256; ++i) best = fmaxf(best, row[i]);
+  float sum = 0.0f;
+  for (int i = 0; i < 256; ++i) sum += expf(row[i] - best);
+  for (int i = 0; i < 256; ++i) y[blockIdx.x * 256 + i] = expf(row[i] - best) / sum;
+}
+"""
+    + HEAD
+)
+
+
+def _judge(tmp_path: Path, first: str, second: str) -> str:
+    for name, text in (("a.cu", first), ("b.cu", second)):
+        (tmp_path / name).write_text(text)
+    verdict = judge(tmp_path / "a.cu", tmp_path / "b.cu", Options(prove=True))
+    assert verdict.proof or verdict.grade == "failed"
+    return verdict.grade
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (NORM, "1e-5f", "1.1e-5f"),
+        (NORM, "row[i] * row[i];", "row[i] * row[i] * (i == 77 ? 1.000001f : 1.0f);"),
+        (NORM, "/ 256.0f", "* 0.0039062f"),
+        (NORM, "1.0f / sqrtf(sum / 256.0f + 1e-5f)", "1.0f / sqrtf(sum / 256.0f)"),
+        (SOFTMAX, "float sum = 0.0f", "float sum = 1e-9f"),
+        (SOFTMAX, "sum += expf(row[i] - best)", "sum += expf((row[i] - best) * 1.0000001f)"),
+        (SOFTMAX, "expf(row[i] - best) / sum", "expf(row[i] - best) / (sum + 1e-12f)"),
+    ],
+)
+def test_what_hides_under_a_tolerance_is_not_bounded(tmp_path: Path, text: str, old: str, new: str) -> None:
+    assert text.count(old) == 1
+    assert _judge(tmp_path, text, text.replace(old, new)) in {"tested", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (NORM, "for (int i = 0; i < 256; ++i) sum +=", "for (int i = 255; i >= 0; --i) sum +="),
+        (NORM, "row[i] * scale", "row[i] / sqrtf(sum / 256.0f + 1e-5f)"),
+        (NORM, "/ 256.0f", "* 0.00390625f"),
+        (SOFTMAX, "expf(row[i] - best) / sum", "expf(row[i] - best) * (1.0f / sum)"),
+        (SOFTMAX, "fmaxf(best, row[i])", "best < row[i] ? row[i] : best"),
+    ],
+)
+def test_what_was_only_reassociated_is_bounded(tmp_path: Path, text: str, old: str, new: str) -> None:
+    assert text.count(old) == 1
+    assert _judge(tmp_path, text, text.replace(old, new)) == "bounded"
+
+
+def test_every_target_s_text_is_bounded(kernels: Path) -> None:
+    result = translate(
+        kernels / "softmax_shared.cu", ["llvm", "cuda", "hip", "bang"], Options(scalars={"rows": 4, "cols": 128}, prove=True)
+    )
+    grades = {v.artifact: v.grade for t in result.targets.values() for v in t.verdicts}
+    assert grades.pop("LLVM library") == "tested"
+    assert set(grades.values()) == {"bounded"}, [v.proof for t in result.targets.values() for v in t.verdicts]
+
+
+def test_integers_are_not_carried(kernels: Path) -> None:
+    result = translate(kernels / "embedding_gather.cu", "cuda", options=_gather(kernels))
+    assert "integers" in result.targets["cuda"].verdicts[0].proof
+
+
+def _gather(kernels: Path) -> Options:
+    from dataclasses import replace
+
+    from tvm_xpiler.manifest import read_manifest
+
+    entry = next(e for e in read_manifest(kernels / "manifest.toml") if e.file.name == "embedding_gather.cu")
+    return replace(entry.options, prove=True)
