@@ -131,8 +131,8 @@ def translate(
         raise click.UsageError("give kernel files, or --manifest")
     entries = [Entry(path, _options(o)) for path in kernels]
     if manifest:
-        plans = planning(o)
-        entries = [Entry(e.file, replace(e.options, **plans)) for e in read_manifest(manifest)]
+        common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"], "timeout": o["timeout"]}
+        entries = [Entry(e.file, replace(e.options, arch=o["arch"] or e.options.arch, **common)) for e in read_manifest(manifest)]
     if len(entries) == 1:
         sys.exit(_translate_one(entries[0], targets, out, as_json))
     sys.exit(_translate_many(entries, targets, out, as_json))

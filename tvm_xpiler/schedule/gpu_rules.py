@@ -142,7 +142,8 @@ def _rank(sch: Schedule, block: Any) -> int:
 
 def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Few outputs with long reductions: the threads of a block share one reduction."""
-    if seen.reduction < 2 * machine.lanes or seen.spatial >= 1 << 14:
+    few, many = seen.spatial < 1 << 14, seen.spatial <= 1 << 16
+    if not (few and seen.reduction >= 2 * machine.lanes) and not (many and seen.reduction >= 8 * machine.lanes):
         return False
     loops = list(sch.get_loops(block))
     spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
@@ -152,7 +153,7 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
         return False
     outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
     inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
-    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), machine.lanes)
+    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), machine.lanes) if few else machine.lanes
     _, lane = sch.split(inner, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(lane, "threadIdx.x")
