@@ -131,7 +131,7 @@ def translate(
         raise click.UsageError("give kernel files, or --manifest")
     entries = [Entry(path, _options(o)) for path in kernels]
     if manifest:
-        common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"], "timeout": o["timeout"]}
+        common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"]}
         entries = [Entry(e.file, replace(e.options, arch=o["arch"] or e.options.arch, **common)) for e in read_manifest(manifest)]
     if len(entries) == 1:
         sys.exit(_translate_one(entries[0], targets, out, as_json))

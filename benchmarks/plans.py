@@ -1,0 +1,112 @@
+"""Plans there and back: random plans in every form, and every plan of MetaSchedule's own design spaces.
+
+python benchmarks/plans.py --random 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from typing import Any
+
+from tvm_xpiler.core.machines import GPUS, host_machine
+from tvm_xpiler.core.tir import IRModule, Schedule, meta_schedule, structurally_equal
+from tvm_xpiler.emit.llvm import llvm_target
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.python_form import to_python
+from tvm_xpiler.schedule.rules import rules_plan
+from tvm_xpiler.schedule.text import parse_plan
+from tvm_xpiler.schedule.traces import plan_of
+from tvm_xpiler.schedule.wire import from_json, to_json
+from tvm_xpiler.tune.space import mutated, places, structures
+
+
+def workloads() -> list[tuple[str, IRModule]]:
+    """Twenty functions of TVM's tensor expressions: contractions, convolutions, reductions, chains."""
+    from tvm import te, topi
+
+    result: list[tuple[str, list[Any]]] = []
+    for n, m, k in ((128, 128, 128), (64, 256, 96), (512, 32, 40), (100, 70, 30)):
+        a, b = te.placeholder((n, k), name="A"), te.placeholder((k, m), name="B")
+        result.append((f"matmul {n} {m} {k}", [a, b, topi.matmul(a, b)]))
+        c = topi.matmul(a, b)
+        result.append((f"matmul relu {n} {m} {k}", [a, b, topi.nn.relu(c)]))
+    for n, c, h, o, r in ((1, 16, 28, 32, 3), (2, 8, 14, 24, 1), (1, 4, 30, 8, 5)):
+        x, w = te.placeholder((n, c, h, h), name="X"), te.placeholder((o, c, r, r), name="W")
+        result.append((f"conv2d {c} {h} {o} {r}", [x, w, topi.nn.conv2d_nchw(x, w, 1, r // 2, 1)]))
+    for n, m in ((64, 512), (1000, 33), (7, 4096)):
+        x = te.placeholder((n, m), name="X")
+        result.append((f"softmax {n} {m}", [x, topi.nn.softmax(x)]))
+        result.append((f"sum {n} {m}", [x, topi.sum(x, axis=1)]))
+    x = te.placeholder((4, 32, 64), name="X")
+    y = te.placeholder((4, 64, 48), name="Y")
+    result.append(("batch matmul", [x, y, topi.nn.batch_matmul(x, y, transpose_b=False)]))
+    result.append(("transpose", [x, topi.transpose(x, (0, 2, 1))]))
+    result.append(
+        ("max pool", [w := te.placeholder((1, 8, 16, 16), name="P"), topi.nn.pool2d(w, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), "max")])
+    )
+    return [(name, IRModule({"main": te.create_prim_func(arguments)})) for name, arguments in result][:20]
+
+
+def every_form(plan: Plan, module: IRModule) -> bool:
+    """Whether a plan survives text, JSON and Python, and gives the same module from each."""
+    if parse_plan(str(plan)) != plan or from_json(json.loads(json.dumps(to_json(plan)))) != plan:
+        return False
+    done = apply(plan, module)
+    if not isinstance(done, Applied):
+        return True  # a refusal is the same in every form, since the plans are equal
+    scope: dict[str, Any] = {}
+    exec(to_python(plan), scope)
+    stock = Schedule(module)
+    scope["apply_plan"](stock)
+    imported = plan_of(done.schedule, module)
+    again = apply(imported, module) if isinstance(imported, Plan) else None
+    return structurally_equal(stock.mod, done.module) and isinstance(again, Applied) and structurally_equal(again.module, done.module)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--random", type=int, default=2000)
+    parser.add_argument("--spaces", action="store_true", help="also MetaSchedule's design spaces (imports its tensor intrinsics: 20 s)")
+    options = parser.parse_args()
+    from tvm_xpiler.schedule.apply import Replay
+
+    every = workloads()
+    rng = random.Random(1)
+    begin = time.perf_counter()
+    kept = legal = 0
+    pool: dict[str, list[Plan]] = {}
+    for name, module in every:
+        replay = Replay(module)
+        starts = [rules_plan(module["main"], host_machine()), rules_plan(module["main"], GPUS["sm_90"])]
+        pool[name] = [*starts, *(p for s in starts for p in structures(s, replay))]
+    modules = dict(every)
+    for _ in range(options.random):
+        name = rng.choice(list(pool))
+        plan = rng.choice(pool[name])
+        plan = mutated(plan, places(plan, Replay(modules[name])), rng, wide=True)
+        kept += every_form(plan, modules[name])
+        legal += isinstance(apply(plan, modules[name]), Applied)
+    print(f"random plans: {kept} of {options.random} the same in every form; {legal} of them legal; {time.perf_counter() - begin:.0f} s")
+    if not options.spaces:
+        return
+    ms = meta_schedule()
+    same = total = 0
+    for name, module in every:
+        context = ms.TuneContext(module, target=llvm_target(), space_generator=ms.space_generator.PostOrderApply(), num_threads=1)
+        for schedule in context.generate_design_space():
+            total += 1
+            plan = plan_of(schedule, module)
+            done = apply(plan, module) if isinstance(plan, Plan) else None
+            right = isinstance(done, Applied) and structurally_equal(done.module, schedule.mod) and parse_plan(str(plan)) == plan
+            same += right
+            if not right:
+                print(f"{name}: {plan if not isinstance(plan, Plan) else done}")
+    print(f"MetaSchedule's design spaces of {len(every)} workloads: {same} of {total} plans import and give the equal module")
+
+
+if __name__ == "__main__":
+    main()
