@@ -11,6 +11,7 @@ import random
 import time
 from typing import Any
 
+from tvm_xpiler.autotune.space import mutated, places, structures
 from tvm_xpiler.core.machines import GPUS, host_machine
 from tvm_xpiler.core.tir import IRModule, Schedule, meta_schedule, structurally_equal
 from tvm_xpiler.emit.llvm import llvm_target
@@ -21,7 +22,6 @@ from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import parse_plan
 from tvm_xpiler.schedule.traces import plan_of
 from tvm_xpiler.schedule.wire import from_json, to_json
-from tvm_xpiler.tune.space import mutated, places, structures
 
 
 def workloads() -> list[tuple[str, IRModule]]:

@@ -8,14 +8,16 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import Lifted as Lifted
     from tvm_xpiler.api import Options as Options
     from tvm_xpiler.api import Translation as Translation
+    from tvm_xpiler.api import TuneOptions as TuneOptions
     from tvm_xpiler.api import Verdict as Verdict
     from tvm_xpiler.api import judge as judge
     from tvm_xpiler.api import lift as lift
     from tvm_xpiler.api import load as load
     from tvm_xpiler.api import translate as translate
+    from tvm_xpiler.api import tune as tune
 
 __version__ = "0.1.0"
-__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "load", "translate"]
+__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "translate", "tune"]
 
 
 def __getattr__(name: str) -> object:

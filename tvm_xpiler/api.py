@@ -13,12 +13,13 @@ from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Options, Session, Translation
+from tvm_xpiler.tuning import TuneOptions, tune
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-__all__ = ["Lifted", "Options", "Translation", "Verdict", "judge", "lift", "load", "translate"]
+__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "translate", "tune"]
 
 
 def _source(kernel: str | Path | SourceFile) -> SourceFile:

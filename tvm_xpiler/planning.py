@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.autotune.measure import Measured, Meter
+from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.tir import IRModule, ScheduleError
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Rules, Task
-from tvm_xpiler.tune.measure import Measured, Meter
-from tvm_xpiler.tune.messages import Unfit
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from cost_model.features import features
 from cost_model.model import CostModel
 from sketch_repair.limits import broken_limit
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.autotune.measure import Meter
+from tvm_xpiler.autotune.records import Records
+from tvm_xpiler.autotune.search import Found, Search, Trial
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Rules, Task
-from tvm_xpiler.tune.measure import Meter
-from tvm_xpiler.tune.records import Records
-from tvm_xpiler.tune.search import Found, Search, Trial
 
 _REPAIR_SECONDS = 1.0
 

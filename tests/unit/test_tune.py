@@ -11,6 +11,10 @@ import pytest
 
 from cost_model.features import NAMES, features
 from cost_model.model import CostModel, quality
+from tvm_xpiler.autotune.measure import Measured, Meter
+from tvm_xpiler.autotune.messages import Unfit
+from tvm_xpiler.autotune.records import Records
+from tvm_xpiler.autotune.search import Search
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.tir import IRModule, structural_hash
@@ -18,10 +22,6 @@ from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.proposal import Rules, Task
 from tvm_xpiler.schedule.text import parse_plan
-from tvm_xpiler.tune.measure import Measured, Meter
-from tvm_xpiler.tune.messages import Unfit
-from tvm_xpiler.tune.records import Records
-from tvm_xpiler.tune.search import Search
 
 
 def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:

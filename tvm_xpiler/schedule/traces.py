@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tvm_xpiler.core.tir import IRModule, Schedule, structurally_equal
-from tvm_xpiler.schedule.apply import Applied, apply, apply_step, new_schedule
+from tvm_xpiler.schedule.apply import Applied, apply, apply_step, new_schedule, node_of
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, leaves, mapped
 from tvm_xpiler.schedule.python_form import from_python
 from tvm_xpiler.schedule.text import Malformed
@@ -79,7 +79,7 @@ def _renamed(value: Value, called: dict[str, Value]) -> Value:
 
 def _called(sch: Schedule, names: dict[str, Any], step: Step, position: int, called: dict[str, Value]) -> Value | None:
     """Return how the program itself calls a result, where it does."""
-    node = sch.get(names[step.results[position]])
+    node = node_of(sch, names[step.results[position]])
     if step.op == "get_sblock":
         return Name(str(node.name_hint))
     if step.op in {"get_child_blocks", "get_producers", "get_consumers", "get_output_blocks"}:
@@ -97,10 +97,10 @@ def _called(sch: Schedule, names: dict[str, Any], step: Step, position: int, cal
 
 
 def _natural(sch: Schedule, rv: Any) -> str:
-    node = sch.get(rv)
-    if isinstance(node, int):
-        return "n"
-    return str(node.name_hint if hasattr(node, "name_hint") else node.loop_var.name)
+    node = node_of(sch, rv)
+    if hasattr(node, "name_hint"):
+        return str(node.name_hint)
+    return str(node.loop_var.name) if hasattr(node, "loop_var") else "n"  # a number, or a place that is no loop: the root, or inlined
 
 
 def _unique(name: str, taken: set[str]) -> str:

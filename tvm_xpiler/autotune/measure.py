@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvm_xpiler.autotune.messages import Job, Times, Unfit, receive, send
 from tvm_xpiler.core.tir import IRModule, structural_hash
-from tvm_xpiler.tune.messages import Job, Times, Unfit, receive, send
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,11 @@ class Meter:
         if self._process is None:
             self._told.clear()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tvm_xpiler.tune.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "tvm_xpiler.autotune.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
         return self._process
 

@@ -17,14 +17,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tvm_xpiler.autotune.measure import Measured, Meter
+from tvm_xpiler.autotune.messages import Unfit
+from tvm_xpiler.autotune.records import Records
+from tvm_xpiler.autotune.space import Place, crossed, mutated, places, structures
 from tvm_xpiler.core.tir import IRModule, structural_hash
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
-from tvm_xpiler.tune.measure import Measured, Meter
-from tvm_xpiler.tune.messages import Unfit
-from tvm_xpiler.tune.records import Records
-from tvm_xpiler.tune.space import Place, crossed, mutated, places, structures
 
 _BATCH = 8
 _POPULATION = 48
@@ -183,9 +183,9 @@ class Search:
                 if stale >= _PATIENCE * max(1, len(self.roots)):
                     ended = f"no better plan in {stale} batches"
                     break
+            self._settle()
         except KeyboardInterrupt:
             ended = "interrupted"
-        self._settle()
         wall = max(time.monotonic() - begin, 1e-9)
         return Found(self.best[1], self.best[0], self.first, tuple(self.trials), self.resumed, ended, max(0.0, 1 - self.measuring / wall))
 

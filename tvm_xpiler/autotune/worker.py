@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_xpiler.tune.messages import Job, Times, Unfit, receive, send
+from tvm_xpiler.autotune.messages import Job, Times, Unfit, receive, send
 
 
 class Bench:
