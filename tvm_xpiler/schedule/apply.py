@@ -64,8 +64,18 @@ class Refusal:
     argument: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """A compute location that is no loop: at the root, or inlined."""
+
+    inlined: bool
+
+
 class _Refused(Exception):
     pass
+
+
+_INLINED = -2  # TVM's decision of sample_compute_location; -1 is the root
 
 
 def new_schedule(func: Any) -> Schedule:
@@ -117,7 +127,13 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
                 positional += made
             else:
                 keywords[parameter.name] = made
+        location = keywords.get("loop")
+        if isinstance(location, Nowhere):
+            return _nowhere(sch, step.op, keywords["block"], location)
         result = getattr(sch, step.op)(*positional, **keywords)
+        if step.op == "sample_compute_location" and node_of(sch, result) is None:
+            # TVM's marks for "at the root" and "inlined" do not survive a copy of the schedule.
+            result = Nowhere(int(sch.trace.get_decision(sch.trace.insts[-1])) == _INLINED)
     except _Refused as refused:
         return Refusal(str(refused), place)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
@@ -126,6 +142,15 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
     if step.results and len(step.results) != len(made):
         return Refusal(f"it returns {len(made)} results, the step names {len(step.results)}")
     names.update(zip(step.results, made, strict=False) if step.results else ())
+    return None
+
+
+def _nowhere(sch: Schedule, op: str, block: Any, where: Nowhere) -> Refusal | None:
+    """Place a block at a location that is no loop."""
+    if op not in {"compute_at", "reverse_compute_at"}:
+        return Refusal("a place that is no loop serves compute_at and reverse_compute_at alone")
+    if where.inlined:
+        (sch.compute_inline if op == "compute_at" else sch.reverse_compute_inline)(block)
     return None
 
 
