@@ -69,7 +69,6 @@ def _run(
 
 def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Contractions: two operands that each lack one of the two last output axes are staged through shared memory."""
-    del machine
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     reduce = [i for i, r in enumerate(seen.reduces) if r]
     if len(spatial) < 2 or not reduce or len(seen.strides) != 3 or seen.reduction < 2 * _DEPTH or any(s is None for s in seen.strides):
@@ -92,6 +91,7 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
         or row_extent % _TILE
         or column_extent % _TILE
         or seen.reduction % _DEPTH
+        or seen.spatial // _TILE**2 < machine.cores // 4
     ):
         return False
     loops = list(sch.get_loops(block))

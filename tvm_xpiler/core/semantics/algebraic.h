@@ -47,7 +47,9 @@ template <int B> struct Tracked {
   Tracked& operator=(const volatile Tracked& o) { return *this = Tracked(o); }
   void operator=(const Tracked& o) volatile { v = o.v; n = o.n; m = o.m; p = o.p; q = o.q; }
   template <class A, class = std::enable_if_t<std::is_arithmetic<A>::value>>
-  Tracked(A a) : Tracked(made(double(a), 0, 0, residue_of(double(a), kP), plain(double(a)) ? residue(double(a), kQ) : kNone)) {}
+  Tracked(A a) : Tracked(constant(rounded(double(a)))) {}
+  static Tracked constant(double v) { return made(v, 0, 0, residue_of(v, kP), plain(v) ? residue(v, kQ) : kNone); }
+  static double rounded(double v) { return B == 24 ? double(float(v)) : B == 11 ? double(_Float16(v)) : v; }  // a constant is what the type holds
   template <int C> Tracked(Tracked<C> o) : v(o.v), n(o.n), m(o.m), p(o.p), q(o.q) {}
   Tracked(double value, double) : Tracked(value) {}
   static Tracked made(double v, float n, float m, uint64_t p, uint64_t q) { Tracked t; t.v = v; t.n = n; t.m = m; t.p = p; t.q = q; return t; }

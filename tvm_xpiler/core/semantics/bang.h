@@ -326,10 +326,11 @@ enum cnrtMemTransDir_t { CNRT_MEM_TRANS_DIR_HOST2DEV = 1, CNRT_MEM_TRANS_DIR_DEV
 enum { CNRT_RET_SUCCESS = 0 };
 #ifdef XP_TRACKED  // bytes are those of the real types
 template <class T> struct xp_growth { static constexpr size_t by = sizeof(T) / xp_unit<T>::bytes; };
-template <> struct xp_growth<void> { static constexpr size_t by = sizeof(xp_f32) / 4; };
+template <> struct xp_growth<void> { static constexpr size_t by = sizeof(xp_f32) / 2; };  // enough for half
 template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes * xp_growth<T>::by); }
 template <class T, class U> inline cnrtRet_t cnrtMemcpy(T* d, U* s, size_t n, cnrtMemTransDir_t k) {
-  return xp_copy((void*)d, (void*)s, n * (xp_growth<T>::by > xp_growth<U>::by ? xp_growth<T>::by : xp_growth<U>::by), k);
+  typedef std::remove_cv_t<std::conditional_t<std::is_void<T>::value, U, T>> Element;  // the side that has a type
+  return xp_copy((void*)d, (void*)s, n * (std::is_void<Element>::value ? sizeof(xp_f32) / 4 : xp_growth<Element>::by), k);
 }
 #else
 template <class T> inline cnrtRet_t cnrtMalloc(T** p, size_t bytes) { return xp_malloc((void**)p, bytes); }
