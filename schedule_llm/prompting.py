@@ -11,11 +11,10 @@ from schedule_llm.annotate import card, margins
 from schedule_llm.anonymous import Aliases
 from schedule_llm.clients.messages import Request, estimated_tokens
 from schedule_llm.retrieval import manual, nearest, sections
-from tvm_xpiler.schedule.primitives import BUILDING, PRIMITIVES, REQUIRED
+from tvm_xpiler.schedule.primitives import BUILDING, NOT_OFFERED, PRIMITIVES, REQUIRED
 from tvm_xpiler.schedule.proposal import Attempt, Task
 
 FAMILIES = ("split", "reorder", "bind", "fuse", "contract", "expand", "cache", "pipeline", "tensorize", "detensorize")
-_NOT_OFFERED = {"unsafe_set_dtype", "unsafe_hide_buffer_access", "transform_block_layout", "cache_inplace", "cache_index", "rolling_buffer"}
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -46,7 +45,7 @@ def menu() -> str:
     """Return the primitives that a model may use, a line to each."""
     lines = []
     for name, p in PRIMITIVES.items():
-        if name in BUILDING - _NOT_OFFERED and not name.startswith("sample"):
+        if name in BUILDING - NOT_OFFERED and not name.startswith("sample"):
             parameters = ", ".join(f"*{q.name}" if q.variadic else q.name for q in p.parameters if q.default is REQUIRED)
             lines.append(f"{name}({parameters}): {p.rule}")
     return "\n".join(lines)

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.primitives import BUILDING
+from tvm_xpiler.schedule.plan import Plan, Step
+from tvm_xpiler.schedule.primitives import ANNOTATIONS, BUILDING, NOT_OFFERED
 from tvm_xpiler.schedule.text import Malformed, parse_plan
 
 MAX_PLANS, MAX_STEPS, MAX_TEXT = 16, 200, 200_000
@@ -45,11 +45,18 @@ def read(text: str) -> Reading:
         plan = parse_plan("\n".join(steps))
         if isinstance(plan, Malformed):
             notes.append(f"plan {number}: {plan}")
-        elif not all(step.op in BUILDING for step in plan.steps):
-            notes.append(f"plan {number} uses what is no primitive for a plan")
+        elif not all(_taken(step) for step in plan.steps):
+            refused = next(step for step in plan.steps if not _taken(step))
+            notes.append(f"plan {number}: {refused.op} is not taken from a model like this")
         else:
             plans.append(Plan(plan.steps, " ".join(why.split())[:300]))
     return Reading(tuple(dict.fromkeys(plans)), tuple(notes))
+
+
+def _taken(step: Step) -> bool:
+    """Whether a step may come from a model: no unsafe primitive, no note that could bring in code."""
+    noted = step.op != "annotate" or (isinstance(step.args[1], str) and step.args[1] in ANNOTATIONS)
+    return step.op in BUILDING - NOT_OFFERED and noted
 
 
 def _candidates(data: Any) -> list[tuple[str, list[str]]]:

@@ -187,6 +187,8 @@ def test_answers_of_every_shape(text: str) -> None:
         "x" * 300_000,
         "[" * 5000,
         '{"steps": [1, 2]}',
+        json.dumps({"steps": ['annotate(y.i0, "pragma_import_c", "int main() {}")']}),
+        json.dumps({"steps": ['unsafe_set_dtype(y, 0, "int8")']}),
     ],
 )
 def test_nonsense_gives_no_plan_and_a_note(text: str) -> None:

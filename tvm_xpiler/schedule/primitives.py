@@ -156,3 +156,16 @@ BUILDING = frozenset(PRIMITIVES) - {
     "get_sblock", "get_loops", "get_child_blocks", "get_producers", "get_consumers", "get_output_blocks", "enter_postproc", "work_on",
 }  # fmt: skip
 """The primitives that change a schedule or draw a number; the others only give names."""
+
+NOT_OFFERED = frozenset(
+    {"unsafe_set_dtype", "unsafe_hide_buffer_access", "transform_block_layout", "cache_inplace", "cache_index", "rolling_buffer"}
+)
+"""Primitives that models are not offered, and that are not taken from them: they change results, or make ill-formed programs in TVM 0.27."""
+
+ANNOTATIONS = frozenset(
+    {
+        "software_pipeline_stage", "software_pipeline_order", "software_pipeline_async_stages", "double_buffer_scope",
+        "pragma_auto_unroll_max_step", "pragma_unroll_explicit",
+    }
+)  # fmt: skip
+"""Notes that are taken from models. Others are not: ``pragma_import_c`` and its like put foreign code into the build."""
