@@ -91,7 +91,8 @@ def emit_simt(
         raise EmitError("XP401", "the schedule has no GPU kernel")
     source = built.mod.imports[0].inspect_source()
     temporaries = _temporaries(list(scheduled["main"].params)[len(problem.tensors) :])
-    text = _document(_cleaned(source, entry_name(problem)), launch_extents(scheduled["main"]), problem, temporaries, flavour)
+    kernels = _constant(_cleaned(source, entry_name(problem)), {t.name for t in problem.tensors if t.role == "in"})
+    text = _document(kernels, launch_extents(scheduled["main"]), problem, temporaries, flavour)
     binaries, notes = _binary(text, arch, flavour)
     return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
 
@@ -146,6 +147,15 @@ def _cleaned(source: str, entry: str) -> str:
     for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):
         kernels = re.sub(rf"\b{short}\b", spelled, kernels)
     return kernels
+
+
+def _constant(kernels: str, names: set[str]) -> str:
+    """Mark the parameters that no kernel writes, so that the compiler may keep what it loaded."""
+
+    def mark(m: re.Match[str]) -> str:
+        return f"{m[1]}const {m[2]}* __restrict__ {m[3]}" if m[3] in names else m[0]
+
+    return re.sub(r"([(,]\s*)([A-Za-z_][\w ]*)\* __restrict__ (\w+)", mark, kernels)
 
 
 Extents = tuple[tuple[int, int, int], tuple[int, int, int]]
