@@ -158,3 +158,23 @@ def test_quality_of_known_orders() -> None:
     assert (perfect.spearman, perfect.recall, perfect.regret) == pytest.approx((1.0, 1.0, 0.0))
     reversed_ = quality(np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], k=1)
     assert (reversed_.spearman, reversed_.recall, reversed_.regret) == pytest.approx((-1.0, 0.0, 2.0))
+
+
+def test_a_full_disk_ends_the_search_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path / "records", llvm_target())
+    search = _search(_Clock(), records)
+    written = records._database
+
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            return getattr(written, name)
+
+        def commit_tuning_record(self, record: object) -> None:
+            if search.trials:  # the first fits
+                return
+            written.commit_tuning_record(record)
+
+    monkeypatch.setattr(records, "_database", Full())
+    found = search.run(20)
+    assert "is the disk full?" in found.ended
+    assert found.best is not None

@@ -34,7 +34,8 @@ class Records:
         self._target = target
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._mended(folder / "database_tuning_record.json")
+            self._path = folder / "database_tuning_record.json"
+            self._mended(self._path)
             self._database = self._ms.database.JSONDatabase(
                 str(folder / "database_workload.json"), str(folder / "database_tuning_record.json")
             )
@@ -58,14 +59,23 @@ class Records:
             ConfigError: XP001 when the file cannot be written.
         """
         try:
+            before = self._path.stat().st_size if self._path.exists() else 0
             workload = self._database.commit_workload(original)
             times = list(seconds) or [1e10]
             arguments = self._ms.arg_info.ArgInfo.from_prim_func(original["main"])
             self._database.commit_tuning_record(
                 self._ms.database.TuningRecord(applied.schedule.trace, workload, times, self._target, arguments)
             )
+            whole = self._path.exists() and self._path.stat().st_size > before and self._ends_whole()
         except (OSError, RuntimeError) as error:
             raise ConfigError("XP001", f"the record cannot be written: {str(error).splitlines()[-1][:120]}") from None
+        if not whole:  # TVM does not look at what its stream says
+            raise ConfigError("XP001", f"{self._path}: the record was not written; is the disk full?")
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) == b"\n"
 
     def known(self, original: IRModule) -> list[Record]:
         """Return what was measured of a module before, in whatever kernel it came."""

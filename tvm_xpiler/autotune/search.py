@@ -21,6 +21,7 @@ from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.space import Place, crossed, mutated, places, structures
+from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import IRModule, structural_hash
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
 from tvm_xpiler.schedule.plan import Plan
@@ -186,6 +187,8 @@ class Search:
             self._settle()
         except KeyboardInterrupt:
             ended = "interrupted"
+        except ConfigError as error:  # a full disk; what was measured is still of use
+            ended = error.message
         wall = max(time.monotonic() - begin, 1e-9)
         return Found(self.best[1], self.best[0], self.first, tuple(self.trials), self.resumed, ended, max(0.0, 1 - self.measuring / wall))
 
