@@ -15,7 +15,17 @@ from cost_model.features import NAMES
 from tvm_xpiler.core.errors import ConfigError
 
 Vectors = npt.NDArray[np.float32]
-_PARAMETERS = {"objective": "rank:pairwise", "eta": 0.15, "max_depth": 6, "min_child_weight": 2, "subsample": 0.9, "seed": 1, "nthread": 1}
+_PARAMETERS = {
+    "objective": "rank:pairwise",
+    "lambdarank_pair_method": "mean",  # XGBoost's default looks at the top alone, and orders the rest badly
+    "lambdarank_num_pair_per_sample": 32,
+    "eta": 0.15,
+    "max_depth": 6,
+    "min_child_weight": 2,
+    "subsample": 0.9,
+    "seed": 1,
+    "nthread": 1,
+}
 _ROUNDS = 80
 _FORMAT = 1
 
