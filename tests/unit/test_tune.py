@@ -17,7 +17,7 @@ from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
-from tvm_xpiler.core.tir import IRModule, structural_hash
+from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.proposal import Rules, Task
@@ -42,14 +42,13 @@ class _Clock:
     def measure(
         self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1, cutoff: float = math.inf
     ) -> list[Measured | Unfit]:
-        self.asked += len(candidates)
         return [self._one(c) for c in candidates]
 
-    @staticmethod
-    def _one(candidate: IRModule) -> Measured | Unfit:
-        row = features(candidate, host_machine())
-        if structural_hash(candidate) % 11 == 0:
+    def _one(self, candidate: IRModule) -> Measured | Unfit:
+        self.asked += 1
+        if self.asked % 7 == 0:
             return Unfit("crash", "the process ended with -11")
+        row = features(candidate, host_machine())
         return Measured((1e-3 * (2 + math.sin(float(row[NAMES.index("block 0 level 0 traffic")]))),))
 
 
