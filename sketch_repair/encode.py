@@ -141,7 +141,7 @@ class Encoding:
                 known = None
             else:
                 known = extents.get(step.args[0]) if step.args and not isinstance(step.args[0], tuple) else None
-            if step.op == "split" and known is not None:
+            if step.op == "split" and known is not None and isinstance(step.args[1], tuple):
                 self._split(number, step, known, extents)
             elif step.op == "fuse" and isinstance(step.args[0], tuple) and len(step.results) == 1:
                 parts = [extents.get(v) for v in step.args[0]]

@@ -294,10 +294,11 @@ class _Repair:
         """Return the extents of the loops that splits with holes split, as far as the plan goes without them."""
         found: dict[tuple[int, Path], int] = {}
         for number, step in enumerate(self.plan.steps):
-            if step.op == "split" and any(isinstance(v, Hole) for v in step.args[1] or ()):  # type: ignore[union-attr]
+            factors = step.args[1] if step.op == "split" else None
+            if isinstance(factors, tuple) and any(isinstance(v, Hole) for v in factors):
                 extent = extent_of(*self._state(number), step.args[0])
-                if extent is not None and isinstance(step.args[1], tuple):
-                    found |= {(number, (1, i)): extent for i in range(len(step.args[1]))}
+                if extent is not None:
+                    found |= {(number, (1, i)): extent for i in range(len(factors))}
         return found
 
 

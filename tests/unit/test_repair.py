@@ -151,3 +151,26 @@ def test_a_guard_that_tvm_drops_is_found_and_mended() -> None:
     result = repair(plan, module, GPU)
     assert isinstance(result, Repaired), result
     assert broken_limit(result.applied.schedule, GPU, module) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "split(C.i, 4)",
+        "split(?, ?)",
+        "split(C.i, [0, -3])",
+        "fuse(C.i, 3)",
+        "fuse()",
+        "reorder([C.i, C.j])",
+        "compute_at(C, ?)",
+        "bind(C.i, 3)",
+        "unroll(C)",
+        'transform_layout(C, 0, lambda("os"))',
+        'annotate(C, "note", {"a": [1, "b"]})',
+        "y0, y1 = get_loops(C.i)",
+        "tensorize(C.i, ?x{1,2})",
+    ],
+)
+def test_nonsense_is_a_value(text: str) -> None:
+    result = repair(_plan(text), _gemm(), CPU, seconds=1.0)
+    assert isinstance(result, Repaired | Unrepairable)
