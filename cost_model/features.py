@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
-from tvm_xpiler.schedule.query import flat_strides
+from tvm_xpiler.schedule.query import flat_strides, operations
 
-_BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
 _ACCESSES = 3
 _BLOCKS = 3
 _LEVELS = 3
@@ -98,7 +98,7 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
     def share(*kinds: str) -> float:
         return float(prod((n.extent for n in loops if n.kind.startswith(kinds)), start=1))
 
-    operations = float(max(1, _operations(block.body)))
+    work = float(max(1, operations(block.body)))
     reduction = float(prod((_extent(it) for it in block.iter_vars if it.iter_type == tirx.IterVar.CommReduce), start=1))
     accesses = [_strides(region, leaf) for region in [*block.writes, *block.reads]]
     accesses = sorted(accesses[: len(block.writes)], key=lambda a: -a[0]) + sorted(accesses[len(block.writes) :], key=lambda a: -a[0])
@@ -111,7 +111,7 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
     for size, width, strides in accesses:
         feet = [_footprint(size, width, strides, extents, depth) for depth in range(len(loops) + 1)]
         per_access.append(feet)
-    for number, (size, width, strides) in enumerate(accesses):
+    for number, (size, _, strides) in enumerate(accesses):
         traffic = []
         for level, capacity in enumerate(sizes):
             depth = next((d for d in range(len(loops) + 1) if sum(f[d] for f in per_access) <= capacity), len(loops))
@@ -123,16 +123,15 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
             lane = _stride_class(strides[vector]) if vector is not None else -1.0
             reuse = _log(prod((n for n, s in zip(extents, strides, strict=True) if s == 0), start=1))
             rows += [_log(size), inner, lane, reuse, *traffic]
-            del width
     rows += [0.0] * (len(PER_ACCESS) * (_ACCESSES - min(len(accesses), _ACCESSES)))
     parallel = min(share("parallel"), machine.cores) if machine.kind == "cpu" else min(share("blockIdx"), machine.cores)
     lanes = min(share("vector"), machine.lanes) if machine.kind == "cpu" else min(share("threadIdx"), 4 * machine.lanes)
     rate = machine.flops / machine.cores / machine.lanes
-    seconds = max(iterations * operations / max(rate * parallel * lanes, 1.0), level_traffic[-1] / machine.bandwidth)
+    seconds = max(iterations * work / max(rate * parallel * lanes, 1.0), level_traffic[-1] / machine.bandwidth)
     init = 1.0 if block.init is not None else 0.0
     head = [
         _log(iterations), _log(reduction), _log(share("parallel")), _log(share("blockIdx")), _log(share("threadIdx")), _log(share("vector")),
-        _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(operations), 1.0 if leaf.guarded else 0.0, init,
+        _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(work), 1.0 if leaf.guarded else 0.0, init,
     ]  # fmt: skip
     return seconds, head + rows + [_log(t) for t in level_traffic]
 
@@ -147,7 +146,7 @@ def _stride_class(stride: float | None) -> float:
 
 def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, tuple[float | None, ...]]:
     """Return a buffer's bytes, its element's bytes and the flat stride of each loop."""
-    width = _BYTES.get(str(region.source.ty.dtype), 4)
+    width = DTYPE_BYTES.get(str(region.source.ty.dtype), 4)
     size = prod((int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape), start=1) * width
     return float(size), width, flat_strides(region, [loop.var for loop in leaf.loops], leaf.bindings)
 
@@ -162,18 +161,3 @@ def _footprint(size: float, width: int, strides: tuple[float | None, ...], exten
     if not any(s == 1 for _, s in moving):
         touched *= max(1, 64 // width)
     return min(size, touched)
-
-
-def _operations(node: Any) -> int:
-    kind = type(node).__name__
-    if kind == "BufferStore":
-        return _operations(node.value)
-    if kind in {"Add", "Sub", "Mul", "Max", "Min", "Div"}:
-        return 1 + _operations(node.a) + _operations(node.b)
-    if kind == "Call":
-        return (2 if "if_then_else" in str(node.op) else 10) + sum(_operations(a) for a in node.args)
-    if kind == "Cast":
-        return _operations(node.value)
-    if kind == "SeqStmt":
-        return sum(_operations(s) for s in node.seq)
-    return 0

@@ -6,24 +6,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule
 from tvm_xpiler.schedule.apply import new_schedule
 from tvm_xpiler.schedule.proposal import Task
-from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
-
-_BYTES = {
-    "float64": 8,
-    "int64": 8,
-    "uint64": 8,
-    "float32": 4,
-    "int32": 4,
-    "uint32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int16": 2,
-    "uint16": 2,
-}
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +57,7 @@ class Margin:
         """Return the bytes that a tile with these extents per loop touches; buffers that are not affine count whole."""
         total = 0
         for a in self.accesses:
-            width = _BYTES.get(a.dtype, 1)
+            width = DTYPE_BYTES.get(a.dtype, 4)
             if a.strides is None:
                 total += a.bytes
             else:
@@ -94,9 +82,9 @@ def _margin(sch: Schedule, rv: Any, seen: BlockFacts) -> Margin:
     regions = [*node.writes, *node.reads]
     accesses = []
     for position, (region, strides, dtype) in enumerate(zip(regions, seen.strides, seen.dtypes, strict=True)):
-        size = prod((int(n) for n in region.source.ty.shape), start=1) * _BYTES.get(dtype, 1)
+        size = prod((int(n) for n in region.source.ty.shape), start=1) * DTYPE_BYTES.get(dtype, 4)
         accesses.append(Access(str(region.source.name), dtype, size, strides, position < len(node.writes)))
-    work = max(1, _operations(node.body)) * seen.spatial * seen.reduction
+    work = max(1, operations(node.body)) * seen.spatial * seen.reduction
     return Margin(
         node.name_hint, _operator(seen, accesses), tuple(zip(names, seen.extents, seen.reduces, strict=True)), tuple(accesses), work
     )
@@ -111,25 +99,6 @@ def _operator(seen: BlockFacts, accesses: list[Access]) -> str:
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     lacking = [{i for i in spatial if a.strides is not None and not a.strides[i]} for a in reads]
     return "contraction" if len(reads) == 2 and lacking[0] and lacking[1] and lacking[0] != lacking[1] else "reduction"
-
-
-def _operations(node: Any) -> int:
-    """Count the arithmetic of a statement or expression; a function such as exp counts ten."""
-    kind = type(node).__name__
-    if kind == "BufferStore":
-        return _operations(node.value)
-    if kind in {"Add", "Sub", "Mul", "Max", "Min", "Div"}:
-        own = 0 if str(node.ty).startswith("int") else 1
-        return own + _operations(node.a) + _operations(node.b)
-    if kind == "Call":
-        return (2 if "if_then_else" in str(node.op) else 10) + sum(_operations(a) for a in node.args)
-    if kind in {"Cast"}:
-        return _operations(node.value)
-    if kind == "Select":
-        return 1 + _operations(node.true_value) + _operations(node.false_value)
-    if kind == "SeqStmt":
-        return sum(_operations(s) for s in node.seq)
-    return 0
 
 
 def bottleneck(margin: Margin, machine: Machine) -> str:

@@ -6,7 +6,7 @@ Extents are vectors of exponents of primes, so that products and divisibility ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, floor, log2
 from typing import Any
 
@@ -54,7 +54,6 @@ class Encoding:
     loops: dict[tuple[str, str], int]
     machine: Machine
     timeout: int = 2000
-    said: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.optimize = z3.Optimize()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, lowered_allocations
 from tvm_xpiler.schedule.bounds import overrun
 
-_BYTES = {"float64": 8, "int64": 8, "uint64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1, "bool": 1}
 _MAX_UNROLLED = 512
 _MAX_VECTOR = 128
 
@@ -128,7 +128,7 @@ def _shared(module: IRModule, machine: Machine) -> Broken | None:
         parts = []
         for buffer in held:
             if buffer.scope().startswith("shared"):
-                size = prod((int(n) for n in buffer.ty.shape), start=1) * _BYTES.get(str(buffer.ty.dtype), 4)
+                size = prod((int(n) for n in buffer.ty.shape), start=1) * DTYPE_BYTES.get(str(buffer.ty.dtype), 4)
                 total += size
                 parts.append(f"{buffer.name} {size}")
         if total > limit:

@@ -222,7 +222,7 @@ def _loops(step: Step, sch: Schedule, names: dict[str, Any]) -> list[Value]:
         try:
             rv = names[block.text] if block.text in names and _is(sch, names[block.text], "SBlock") else sch.get_sblock(block.text)
             found += [LoopOf(block, str(sch.get(loop).loop_var.name)) for loop in sch.get_loops(rv)]
-        except Exception:  # noqa: BLE001 - the name is no block here
+        except (RuntimeError, ValueError, TypeError):  # the name is no block here
             continue
     return list(dict.fromkeys(found))
 

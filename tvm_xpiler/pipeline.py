@@ -362,10 +362,16 @@ def _judged(
         narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
     if session.options.prove:
-        texts = {artifact: run.oracle for artifact, run in artifacts.items() if isinstance(run, _Text)}
-        texts |= {"C++ text": _Text(emitted["llvm"], problem, Platform.C, None).oracle} if "llvm" in emitted else {}
+        texts = {artifact: run for artifact, run in artifacts.items() if isinstance(run, _Text)}
+        texts |= {"C++ text": _Text(emitted["llvm"], problem, Platform.C, None)} if "llvm" in emitted else {}
         seed = session.options.seed
-        verdicts = {name: proved(session.oracle, problem, v, texts.get(name), examination.int_range, seed) for name, v in verdicts.items()}
+        for name, verdict in verdicts.items():
+            if verdict.grade == "tested":
+                try:
+                    text = texts[name].oracle if name in texts else None
+                    verdicts[name] = proved(session.oracle, problem, verdict, text, examination.int_range, seed)
+                except RunError as error:
+                    verdicts[name] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
     back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
     return {
         name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name], planned.get(name))

@@ -82,6 +82,8 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     again = _search(_Clock(), Records(folder, llvm_target())).run(20)
     assert again.trials == ()
     assert again.best is not None
+    rules = Rules().propose(Task.of(_gemm()["main"], "llvm"), 1).plans[0]
+    assert _search(_Clock(), Records(folder, llvm_target())).reference == rules  # not the best of the records
     # Stock TVM finds the record, too.
     assert Records(folder, llvm_target()).best(_gemm()) is not None
 

@@ -57,11 +57,11 @@ class Node:
     """A structure with what is known of it.
 
     Attributes:
-        plan: Its best plan so far.
+        plan: The structure, with the numbers that it was taken up with.
         opened: The numbers that may change.
         untried: Structures next to it.
         children: Those that were taken up.
-        visits: Batches measured at it or below.
+        visits: Plans measured at it or below.
         best: Seconds of the fastest plan at it or below.
         found: Measured plans of this structure, fastest first.
     """
@@ -93,7 +93,7 @@ class Found:
     Attributes:
         best: The fastest plan; None where nothing ran.
         seconds: Its median.
-        first: Seconds of the first plan that ran, which is that of the rules.
+        first: Seconds of the first start, which is the rules' plan; infinite where it did not run.
         trials: All measurements of this run, in order.
         resumed: Measurements that were taken from the records.
         ended: Why the search ended.
@@ -148,8 +148,9 @@ class Search:
         self.seen_structures: set[int] = set()
         self.roots: list[Node] = []
         self._resume()
-        known: list[Plan] = [] if self.best[1] is None else [self.best[1]]
-        for plan in [*known, *starts]:
+        self._root(starts[0])
+        self.reference = self.roots[0].plan if self.roots else None  # what the result is compared with
+        for plan in [*starts[1:], *([] if self.best[1] is None else [self.best[1]])]:
             self._root(plan)
 
     def run(self, trials: int, seconds: float = math.inf, on_trial: Callable[[Trial, float], None] | None = None) -> Found:
@@ -195,7 +196,7 @@ class Search:
     def _settle(self) -> None:
         """Time the fastest few again, in turns with the reference, so that luck in one measurement decides nothing."""
         every = sorted((found for root in self.roots for found in self._found(root)), key=lambda f: f[0])
-        reference = [node.plan for node in self.roots[:1] if math.isfinite(self.first)]
+        reference = [self.reference] if self.reference is not None and math.isfinite(self.first) else []
         plans = list(dict.fromkeys([*(plan for _, plan in every[:_FINAL]), *reference]))
         if len(plans) < 2:
             return
@@ -313,17 +314,18 @@ class Search:
             key = structural_hash(done.module)
             if key in self.times:
                 self._credit(node, plan, self.times[key])
+                if plan == self.reference:
+                    self.first = self.times[key]
                 continue
             begin = time.monotonic()
             result = self.meter.measure(self.original, [done.module], cutoff=_CUTOFF * self.best[0])[0]
             self.measuring += time.monotonic() - begin
-            measured = isinstance(result, Measured)
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
             self.times[key] = seconds
             if self.records is not None:
                 self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
-            if measured and not math.isfinite(self.first):
+            if plan == self.reference:
                 self.first = seconds
             if seconds < self.best[0]:
                 self.best = (seconds, plan)

@@ -218,7 +218,7 @@ def node_of(sch: Schedule, rv: Any) -> Any:
     """Return the block or loop that a random variable stands for, or None where it is gone."""
     try:
         return sch.get(rv)
-    except Exception:  # noqa: BLE001 - TVM raises many kinds for handles that are gone
+    except (RuntimeError, ValueError, TypeError):  # the handle is gone
         return None
 
 
@@ -235,14 +235,14 @@ def extent_of(sch: Schedule, names: dict[str, Any], ref: Value) -> int | None:
 def describe(sch: Schedule, block: Any) -> str:
     """Return a block's loops in words: ``block C: i=128 (blockIdx.x), k=64 (reduction)``."""
     node = sch.get(block)
-    reductions = {id_ for it, id_ in ((it, it.var) for it in node.iter_vars) if it.iter_type == tirx.IterVar.CommReduce}
+    reductions = sum(it.iter_type == tirx.IterVar.CommReduce for it in node.iter_vars)
     parts = []
     for rv in sch.get_loops(block):
         loop = sch.get(rv)
         extent = loop.extent.value if hasattr(loop.extent, "value") else "?"
         axis = f" ({loop.thread_binding.thread_tag})" if loop.thread_binding is not None else ""
         parts.append(f"{loop.loop_var.name}={extent}{axis}")
-    kinds = f"; {len(reductions)} of {len(node.iter_vars)} iterators reduce" if reductions else ""
+    kinds = f"; {reductions} of {len(node.iter_vars)} iterators reduce" if reductions else ""
     return f"block {node.name_hint}: {', '.join(parts) or 'no loops'}{kinds}"
 
 

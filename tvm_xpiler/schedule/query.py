@@ -191,3 +191,22 @@ def linear(e: Any, scale: float, bindings: dict[Any, Any], terms: dict[Any, floa
             if child is not None:
                 linear(child, 1.0, bindings, inner, hidden)
         hidden.extend(inner)
+
+
+def operations(node: Any) -> int:
+    """Count the arithmetic of a statement or expression; a function such as exp counts ten."""
+    kind = type(node).__name__
+    if kind == "BufferStore":
+        return operations(node.value)
+    if kind in {"Add", "Sub", "Mul", "Max", "Min", "Div"}:
+        own = 0 if str(node.ty).startswith("int") else 1
+        return own + operations(node.a) + operations(node.b)
+    if kind == "Call":
+        return (2 if "if_then_else" in str(node.op) else 10) + sum(operations(a) for a in node.args)
+    if kind in {"Cast"}:
+        return operations(node.value)
+    if kind == "Select":
+        return 1 + operations(node.true_value) + operations(node.false_value)
+    if kind == "SeqStmt":
+        return sum(operations(s) for s in node.seq)
+    return 0

@@ -1,11 +1,11 @@
-"""Plans from TVM's traces, and plans as records of a MetaSchedule database."""
+"""Plans from TVM's traces, in the program's own names."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from tvm_xpiler.core.tir import IRModule, Schedule, structurally_equal
+from tvm_xpiler.core.tir import Schedule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, apply, apply_step, new_schedule, node_of
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, leaves, mapped
 from tvm_xpiler.schedule.python_form import from_python
@@ -116,19 +116,3 @@ def _without_unused(plan: Plan) -> Plan:
     """Drop the names of results that no later step uses."""
     used = {_named(value) for step in plan.steps for value in leaves(step.args)}
     return replace(plan, steps=tuple(s if any(r in used for r in s.results) else replace(s, results=()) for s in plan.steps))
-
-
-def record(applied: Applied, seconds: list[float], target: Any, original: IRModule) -> Any:
-    """Return a MetaSchedule tuning record of an applied plan, for any of its databases.
-
-    Args:
-        applied: The plan.
-        seconds: Measured run times.
-        target: A TVM target.
-        original: The module that the plan was applied to.
-    """
-    from tvm_xpiler.core.tir import meta_schedule
-
-    ms = meta_schedule()
-    workload = ms.database.Workload(original)
-    return ms.database.TuningRecord(applied.schedule.trace, workload, seconds, target, None)

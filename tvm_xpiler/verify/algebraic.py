@@ -50,6 +50,7 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
     if any("float" not in t.dtype for t in problem.tensors):
         return NotShown("integers and truth values are not carried as symbols")
     elements, degree = 0, 1.0
+    finite = {t.name: np.zeros(t.size, dtype=bool) for t in problem.outputs}  # in some run: what overflows everywhere shows nothing
     for number, kind in enumerate(KINDS, 1):
         data, fill = make(problem, kind, seed, int_range), poisoned(problem)
         runs: list[Run] = []
@@ -67,6 +68,10 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
             if len(differ):
                 return NotShown(f"{tensor.name}[{differ[0]}] is another expression, on {kind} inputs")
             elements += len(mine)
+            finite[tensor.name] |= np.isfinite(mine[:, 0].copy().view(np.float64))
             degrees = [rows[:, 1].copy().view(np.float32).astype(np.float64).reshape(-1, 2).sum(axis=1) for rows in (mine, theirs)]
             degree = max(degree, float(np.max(degrees[0] + degrees[1], initial=1.0)))
+    for name, seen in finite.items():
+        if not seen.all():
+            return NotShown(f"{name}[{np.flatnonzero(~seen)[0]}] is no finite number on any inputs")
     return Equal(elements, len(KINDS), degree / Q) if degree < Q / 1000 else NotShown(f"the expressions have degree {degree:.0e}")

@@ -5,7 +5,7 @@
 // probability (degree / Q): Schwartz, JACM 1980; Zippel, EUROSAM 1979. Rounding of + - * / and of conversions is not modelled.
 #pragma once
 #include <stdint.h>
-#include <type_traits>
+#include "carried.h"
 
 namespace xp {
 extern long ambiguous;
@@ -70,15 +70,6 @@ template <int B> struct Tracked {
   Tracked& operator++() { return *this += 1; }
 };
 
-template <class T> struct precision { static constexpr int value = 0; };
-template <> struct precision<float> { static constexpr int value = 24; };
-template <> struct precision<double> { static constexpr int value = 53; };
-template <int P> struct precision<Tracked<P>> { static constexpr int value = P; };
-template <class T> struct is_tracked : std::false_type {};
-template <int P> struct is_tracked<Tracked<P>> : std::true_type {};
-template <class A, class B> constexpr int common() { return precision<A>::value > precision<B>::value ? precision<A>::value : precision<B>::value; }
-template <class A, class B> using either = std::enable_if_t<(is_tracked<A>::value && (is_tracked<B>::value || std::is_arithmetic<B>::value)) ||
-                                                            (is_tracked<B>::value && std::is_arithmetic<A>::value), int>;
 inline float larger(float a, float b) { return a > b ? a : b; }
 #define XP_LIFT constexpr int P = common<A, B>(); typedef Tracked<P> T; T x(a), y(b)
 template <class A, class B, either<A, B> = 0> auto operator+(A a, B b) {

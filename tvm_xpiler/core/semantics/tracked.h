@@ -2,7 +2,7 @@
 // First-order running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3), with the
 // magnitudes of the operands in place of the result in sums, so that the bound also holds for other orders of summation.
 #pragma once
-#include <type_traits>
+#include "carried.h"
 
 namespace xp {
 extern long ambiguous;  // comparisons and conversions that the error bound leaves undecided
@@ -34,15 +34,6 @@ template <int P> struct Tracked {
   Tracked& operator++() { return *this += 1; }
 };
 
-template <class T> struct precision { static constexpr int value = 0; };  // integers take the other side's
-template <> struct precision<float> { static constexpr int value = 24; };
-template <> struct precision<double> { static constexpr int value = 53; };
-template <int P> struct precision<Tracked<P>> { static constexpr int value = P; };
-template <class T> struct is_tracked : std::false_type {};
-template <int P> struct is_tracked<Tracked<P>> : std::true_type {};
-template <class A, class B> constexpr int common() { return precision<A>::value > precision<B>::value ? precision<A>::value : precision<B>::value; }
-template <class A, class B> using either = std::enable_if_t<(is_tracked<A>::value && (is_tracked<B>::value || std::is_arithmetic<B>::value)) ||
-                                                            (is_tracked<B>::value && std::is_arithmetic<A>::value), int>;
 #define XP_LIFT constexpr int P = common<A, B>(); Tracked<P> x(a), y(b)
 template <class A, class B, either<A, B> = 0> auto operator+(A a, B b) {
   XP_LIFT; double r = x.v + y.v;
