@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lift.lifted import Lifted
 from lift.lifted import lift as lift_front
-from tvm_xpiler import pipeline
+from tvm_xpiler import pipeline, symbolic
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.loading import load
@@ -48,7 +48,7 @@ def translate(
     Raises:
         XpilerError: A diagnostic about the kernel, with a stable code.
     """
-    return pipeline.translate(_source(kernel), [to] if isinstance(to, str) else list(to), None, options, on_stage)
+    return symbolic.translate(_source(kernel), [to] if isinstance(to, str) else list(to), None, options, on_stage)
 
 
 def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lifted:
@@ -57,7 +57,10 @@ def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lif
     Raises:
         XpilerError: As for :func:`translate`.
     """
-    session = Session(_source(kernel), None, options or Options())
+    options = options or Options()
+    if options.symbolic:
+        return symbolic.Generalizer(_source(kernel), None, options).lifted()
+    session = Session(_source(kernel), None, options)
     return lift_front(session.front, session.problem())
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.kernels import TensorSpec
+from tvm_xpiler.core.symbols import scalar_parameters
+from tvm_xpiler.core.tir import IntImm
 from tvm_xpiler.packaging import cmake, header
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.schedule.python_form import to_python
@@ -48,11 +50,12 @@ def report(t: Translation) -> dict[str, Any]:
                     {"source": c.source, "plan": str(c.plan).splitlines(), "outcome": c.outcome, "median_seconds": c.median, "spread": c.spread}
                     for c in (target.planned.candidates if target.planned else ())
                 ],
-                "shapes": [[int(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
+                "shapes": [[int(n) if isinstance(n, IntImm) else str(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
+                "scalars": [str(v.name) for v in scalar_parameters(target.emitted.module["main"])],
                 "verdicts": [
                     {
                         "grade": v.grade, "artifact": v.artifact, "summary": verdict_line(v), "bounds": v.bounds, "sampled": list(v.sampled),
-                        "matches": [asdict(m) for m in v.matches], "mismatch": asdict(v.mismatch) if v.mismatch else None, "reason": v.reason, "proof": v.proof,
+                        "matches": [asdict(m) for m in v.matches], "mismatch": asdict(v.mismatch) if v.mismatch else None, "reason": v.reason, "proof": v.proof, "sizes": list(v.sizes),
                     }
                     for v in target.verdicts
                 ],

@@ -47,11 +47,11 @@ def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "buffers",
             multiple=True,
             metavar="NAME=SIZE[:ROLE]",
-            help="A buffer's elements and role: in, out or inout.",
+            help="A buffer's elements (a number, or arithmetic over scalars) and role: in, out or inout.",
         ),
-        click.option("--grid", metavar="X[,Y,Z]", help="Grid, for a kernel without host wrapper."),
+        click.option("--grid", metavar="X[,Y,Z]", help="Grid, for a kernel without host wrapper; sizes may be arithmetic over scalars."),
         click.option("--block", metavar="X[,Y,Z]", help="Block, for a kernel without host wrapper."),
-        click.option("--shared", default=0, metavar="BYTES", help="Dynamic shared memory, likewise."),
+        click.option("--shared", default="0", metavar="BYTES", help="Dynamic shared memory, likewise."),
         click.option("--entry", help="The host wrapper or kernel; NAME<ARGS> for a template."),
         click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
         click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
@@ -64,8 +64,13 @@ def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_symbolic_option = click.option(
+    "--symbolic", multiple=True, metavar="NAME", help="A scalar that stays a parameter of the result, or all; may be repeated."
+)
+
+
 def _options(o: dict[str, Any]) -> Any:
-    from tvm_xpiler.manifest import buffer_option, extents
+    from tvm_xpiler.manifest import buffer_option, extent, extents
     from tvm_xpiler.pipeline import Options
 
     def pairs(items: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
@@ -86,20 +91,20 @@ def _options(o: dict[str, Any]) -> Any:
             except ValueError:
                 raise click.UsageError(f"'{text}' is no number") from None
 
-    def triple(text: str | None, flag: str) -> tuple[int, int, int] | None:
+    def triple(text: str | None, flag: str) -> Any:
         if text is None:
             return None
         try:
-            return extents([int(part) for part in text.split(",")])
-        except (ValueError, ConfigError):
+            return extents(text.split(","))
+        except ConfigError:
             raise click.UsageError(f"{flag} takes X[,Y,Z], not '{text}'") from None
 
     return Options(
         scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
-        grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=o["shared"], entry=o["entry"],
+        grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
         arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), **(planning(o) if "plans" in o else {}),
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
 
@@ -113,6 +118,7 @@ def _options(o: dict[str, Any]) -> Any:
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
+@_symbolic_option
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @plan_options
 @_launch_options
@@ -132,18 +138,21 @@ def translate(
     entries = [Entry(path, _options(o)) for path in kernels]
     if manifest:
         common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"]}
-        entries = [Entry(e.file, replace(e.options, arch=o["arch"] or e.options.arch, **common)) for e in read_manifest(manifest)]
+        entries = [
+            Entry(e.file, replace(e.options, arch=o["arch"] or e.options.arch, symbolic=o["symbolic"] or e.options.symbolic, **common))
+            for e in read_manifest(manifest)
+        ]
     if len(entries) == 1:
         sys.exit(_translate_one(entries[0], targets, out, as_json))
     sys.exit(_translate_many(entries, targets, out, as_json))
 
 
 def _translate_one(entry: Any, targets: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    from tvm_xpiler import bundle, pipeline, show
+    from tvm_xpiler import bundle, show, symbolic
 
     source = read_source(entry.file)
     with tqdm(desc=entry.file.name, bar_format="{desc}: {postfix} {elapsed}", delay=1, leave=False, disable=None) as bar:
-        result = pipeline.translate(source, targets, None, entry.options, on_stage=lambda stage: bar.set_postfix_str(stage))
+        result = symbolic.translate(source, targets, None, entry.options, on_stage=lambda stage: bar.set_postfix_str(stage))
     if as_json:
         _out.print_json(json.dumps(bundle.report(result)))
     elif out is None:
@@ -157,7 +166,7 @@ def _translate_one(entry: Any, targets: tuple[str, ...], out: Path | None, as_js
 
 
 def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    from tvm_xpiler import bundle, pipeline
+    from tvm_xpiler import bundle, symbolic
 
     grades: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
@@ -168,7 +177,7 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
         begin = time.perf_counter()
         grade, verdict, note = "-", "refused", ""
         try:
-            result = pipeline.translate(read_source(entry.file), targets, None, entry.options)
+            result = symbolic.translate(read_source(entry.file), targets, None, entry.options)
             grade, verdict = result.lifted.grade, "tested" if result.ok else "failed"
             note = (
                 result.lifted.reason
@@ -215,6 +224,7 @@ def _internal(error: Exception) -> XpilerError:
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
+@_symbolic_option
 @_launch_options
 def lift(kernel: Path, **o: Any) -> None:
     """Print KERNEL as TensorIR, each block under the source lines that it came from."""
@@ -223,6 +233,8 @@ def lift(kernel: Path, **o: Any) -> None:
     source = read_source(kernel)
     lifted = api.lift(source, _options(o))
     click.echo(show.with_source(lifted, source))
+    for note in lifted.assumed:
+        _err.print(f"note: {note}", markup=False)
     _err.print(f"grade {lifted.grade}" + (f": {lifted.reason}" if lifted.reason else ""), markup=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tvm_xpiler.core.arithmetic import Extent, evaluate
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import runtime
 
@@ -21,32 +22,39 @@ class Loaded:
 
     Attributes:
         entry: The function's name in its source.
-        tensors: Name, dtype, shape and role (``in``, ``out``, ``inout``) of each tensor, in order.
+        tensors: Name, dtype, shape and role (``in``, ``out``, ``inout``) of each tensor, in order; a size is a number, or arithmetic over
+            the scalars.
         module: TVM's module.
+        scalars: The scalar arguments, where the translation is for all values of them.
     """
 
     entry: str
-    tensors: tuple[tuple[str, str, tuple[int, ...], str], ...]
+    tensors: tuple[tuple[str, str, tuple[Extent, ...], str], ...]
     module: Any
+    scalars: tuple[str, ...] = ()
 
     def __call__(self, *arrays: Any, **named: Any) -> None:
         """Run the kernel; ``out`` and ``inout`` tensors are written in place.
 
         Args:
             *arrays: The tensors in order: C-contiguous numpy arrays, or DLPack tensors in host memory, of the right dtype and size, in any
-                shape. Scalars of the source are part of the translation and are not given.
-            **named: The same by name.
+                shape.
+            **named: The same by name, and the scalars that the translation leaves open; the others are part of it.
 
         Raises:
             TypeError: A tensor is missing or unknown, or has another dtype.
             ValueError: A tensor has another size or is not contiguous.
         """
         names = [name for name, *_ in self.tensors]
-        if len(arrays) > len(names) or set(named) - set(names[len(arrays) :]):
-            raise TypeError(f"{self.entry} takes {', '.join(names)}")
+        if len(arrays) > len(names) or set(named) - set(names[len(arrays) :]) - set(self.scalars):
+            raise TypeError(f"{self.entry} takes {', '.join([*names, *self.scalars])}")
+        missing = [name for name in self.scalars if name not in named]
+        if missing:
+            raise TypeError(f"{self.entry} needs '{missing[0]}'")
         given = {**dict(zip(names, arrays, strict=False)), **named}
         views, copied = [], []
-        for name, dtype, shape, role in self.tensors:
+        for name, dtype, extents, role in self.tensors:
+            shape = tuple(evaluate(extent, named) for extent in extents)
             if name not in given:
                 raise TypeError(f"{self.entry} needs '{name}'")
             array = given[name] if isinstance(given[name], np.ndarray) else np.from_dlpack(given[name])
@@ -60,7 +68,7 @@ class Loaded:
             views.append(runtime.tensor(array.reshape(shape)))
             if role != "in":
                 copied.append((array, views[-1]))
-        self.module["main"](*views)
+        self.module["main"](*views, *(named[name] for name in self.scalars))
         for array, view in copied:
             array[...] = view.numpy().reshape(array.shape)
 
@@ -82,4 +90,5 @@ def load(bundle: str | Path) -> Loaded:
         raise ConfigError("XP001", f"{library} is not there: the translation was not verified")
     tensors = [p for p in report["parameters"] if p["kind"] == "tensor"]
     described = tuple((p["name"], p["dtype"], tuple(shape), p["role"]) for p, shape in zip(tensors, shapes, strict=True))
-    return Loaded(report["entry"], described, runtime.load_module(str(library)))
+    scalars = tuple(report["targets"]["llvm"].get("scalars", ()))
+    return Loaded(report["entry"], described, runtime.load_module(str(library)), scalars)

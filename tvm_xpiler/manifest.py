@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_xpiler.core.arithmetic import Extent
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.pipeline import Options
@@ -16,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp", "chip"}
+_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp", "chip", "symbolic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +28,34 @@ class Entry:
     options: Options
 
 
-def buffer_option(text: str) -> tuple[int, str]:
-    """Parse ``SIZE[:in|out|inout]``.
+def buffer_option(text: str) -> tuple[Extent, str]:
+    """Parse ``SIZE[:in|out|inout]``, where the size may be arithmetic over scalars.
 
     Raises:
         ConfigError: XP110.
     """
     size, _, role = text.partition(":")
-    if not size.isdigit() or role not in {"", "in", "out", "inout"}:
+    if not size.strip() or role not in {"", "in", "out", "inout"}:
         raise ConfigError("XP110", f"a buffer is SIZE or SIZE:in|out|inout, not '{text}'")
-    return int(size), role
+    return extent(size), role
 
 
-def extents(values: Any) -> tuple[int, int, int]:
-    """Return three extents from one to three numbers.
+def extent(value: Any) -> Extent:
+    """Return a number, or arithmetic over scalars as its text."""
+    return int(value) if isinstance(value, str) and value.strip().isdigit() else value
+
+
+def extents(values: Any) -> tuple[Extent, Extent, Extent]:
+    """Return three extents from one to three numbers, or texts of arithmetic over scalars.
 
     Raises:
         ConfigError: XP112.
     """
-    numbers = [values] if isinstance(values, int) else list(values)
-    if not 1 <= len(numbers) <= 3 or not all(isinstance(n, int) and n > 0 for n in numbers):
-        raise ConfigError("XP112", f"a grid or block is one to three positive numbers, not {values!r}")
-    numbers += [1] * (3 - len(numbers))
-    return numbers[0], numbers[1], numbers[2]
+    found = [extent(v) for v in ([values] if isinstance(values, int | str) else list(values))]
+    if not 1 <= len(found) <= 3 or not all(isinstance(n, str) or (isinstance(n, int) and n > 0) for n in found):
+        raise ConfigError("XP112", f"a grid or block is one to three positive sizes, not {values!r}")
+    found += [1] * (3 - len(found))
+    return found[0], found[1], found[2]
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -88,7 +94,7 @@ def read_manifest(path: Path) -> list[Entry]:
                     buffers={name: buffer_option(str(text)) for name, text in kernel.get("buffers", {}).items()},
                     grid=extents(kernel["grid"]) if "grid" in kernel else None,
                     block=extents(kernel["block"]) if "block" in kernel else None,
-                    shared_bytes=int(kernel.get("shared", 0)),
+                    shared_bytes=extent(kernel.get("shared", 0)),
                     entry=kernel.get("entry"),
                     seed=int(kernel.get("seed", 1)),
                     sets=kernel.get("sets"),
@@ -96,6 +102,7 @@ def read_manifest(path: Path) -> list[Entry]:
                     include=tuple(kernel.get("include", ())),
                     warp=kernel.get("warp"),
                     chip=kernel.get("chip", DEFAULT_CHIP),
+                    symbolic=tuple(kernel.get("symbolic", ())),
                 ),
             )
         )

@@ -14,11 +14,13 @@ from lift.capacity import check_capacity
 from lift.front import Front, read
 from lift.lifted import Lifted, lift
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.core.arithmetic import Extent, evaluate
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
 from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
@@ -43,13 +45,14 @@ class Options:
     """How a kernel is launched and what is asked for; see the command line for their meaning.
 
     ``proposers`` are asked for ``plans`` plans each, besides the rules; ``plan`` is the user's own and is used alone.
+    ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
     """
 
     scalars: Mapping[str, float] = field(default_factory=dict)
-    buffers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    grid: tuple[int, int, int] | None = None
-    block: tuple[int, int, int] | None = None
-    shared_bytes: int = 0
+    buffers: Mapping[str, tuple[Extent, str]] = field(default_factory=dict)
+    grid: tuple[Extent, Extent, Extent] | None = None
+    block: tuple[Extent, Extent, Extent] | None = None
+    shared_bytes: Extent = 0
     entry: str | None = None
     arch: str | None = None
     include: tuple[str, ...] = ()
@@ -63,10 +66,24 @@ class Options:
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
     plan: Plan | None = None
+    symbolic: tuple[str, ...] = ()
 
     @property
     def given(self) -> launches.Given:
-        return launches.Given(self.scalars, self.buffers, self.grid, self.block, self.shared_bytes)
+        """What is known of the launch; sizes that are arithmetic over scalars are worked out.
+
+        Raises:
+            ConfigError: XP112.
+        """
+
+        def three(extents: tuple[Extent, Extent, Extent] | None) -> tuple[int, int, int] | None:
+            if extents is None:
+                return None
+            x, y, z = (evaluate(extent, self.scalars) for extent in extents)
+            return x, y, z
+
+        buffers = {name: (evaluate(size, self.scalars), role) for name, (size, role) in self.buffers.items()}
+        return launches.Given(self.scalars, buffers, three(self.grid), three(self.block), evaluate(self.shared_bytes, self.scalars))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +230,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
     if not front.wrapper:
         given = launches.launched(front.platform, options.given)
         grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
-        setup = f"dim3({grid}), dim3({block}), {options.shared_bytes}"
+        setup = f"dim3({grid}), dim3({block}), {given.shared_bytes}"
     defines = [f"XP_WARP={front.warp}"]
     chip = CHIPS[options.chip]
     if front.platform is Platform.BANG and chip.address > 1:
@@ -335,12 +352,19 @@ def _judged(
     examination: Examination,
     planned: Mapping[str, Planned],
 ) -> dict[str, Target]:
-    emitted: dict[str, Emitted] = {}
+    plans = {name: found.plan for name, found in planned.items()}
+    emitted = {name: emit_for(name, lifted.func, problem, session.options.arch, plans.get(name)) for name in targets}
+    found = judged(session, problem, lifted, examination, emitted)
+    return {name: replace(target, planned=planned.get(name)) for name, target in found.items()}
+
+
+def judged(
+    session: Session, problem: Problem, lifted: Lifted, examination: Examination, emitted: Mapping[str, Emitted]
+) -> dict[str, Target]:
+    """Verify the code of each target against the session's source."""
     artifacts: dict[str, Execute] = {}
     owner: dict[str, str] = {}
-    for name in targets:
-        code = emit_for(name, lifted.func, problem, session.options.arch, planned[name].plan if name in planned else None)
-        emitted[name] = code
+    for name, code in emitted.items():
         runs = (
             _cpu_runs(code, problem)
             if name == "llvm"
@@ -372,11 +396,8 @@ def _judged(
                     verdicts[name] = proved(session.oracle, problem, verdict, text, examination.int_range, seed)
                 except RunError as error:
                     verdicts[name] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
-    back = {name: _lifts_back(emitted[name], lifted, problem) if session.options.round_trip else "" for name in targets}
-    return {
-        name: Target(emitted[name], tuple(v for a, v in verdicts.items() if owner[a] == name), back[name], planned.get(name))
-        for name in targets
-    }
+    back = {name: _lifts_back(code, lifted, problem) if session.options.round_trip else "" for name, code in emitted.items()}
+    return {name: Target(code, tuple(v for a, v in verdicts.items() if owner[a] == name), back[name]) for name, code in emitted.items()}
 
 
 def proved(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | None, int_range: int, seed: int) -> Verdict:
@@ -408,7 +429,8 @@ def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
         return f"does not lift: [{error.code}] {error.message}"
     if again.grade != "A":
         return f"lifts to grade {again.grade}: {again.reason}"
-    return "the same normal form" if canonical_text(again.func) == canonical_text(lifted.func) else "another normal form"
+    ours = at_sizes(lifted.func, options.scalars)
+    return "the same normal form" if canonical_text(again.func) == canonical_text(ours) else "another normal form"
 
 
 def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None, plan: Plan | None = None) -> Emitted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isinf, isnan
+from math import isinf, isnan, prod
 from typing import Any
 
 from tvm_xpiler.core.errors import EmitError
@@ -82,6 +82,12 @@ class Expressions:
             self.used.add(found)
             self.names[v] = found
         return found
+
+    def count(self, buffer: Any) -> str:
+        """Return the number of elements of a buffer: a number, or a product that is worked out in 64 bits."""
+        known = prod((int(n) for n in buffer.ty.shape if type(n).__name__ == "IntImm"), start=1)
+        rest = [self.expr(n) for n in buffer.ty.shape if type(n).__name__ != "IntImm"]
+        return " * ".join([f"(size_t){rest[0]}", *rest[1:], *([str(known)] if known != 1 else [])]) if rest else str(known)
 
     # ---- expressions ----
     def at(self, buffer: Any, indices: Any) -> str:

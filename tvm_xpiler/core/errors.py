@@ -80,6 +80,12 @@ _CODES = (
         "Neither the normal form nor the imperative form could be built. The message says which statement stopped it.",
     ),
     Code(
+        "XP121",
+        "no form for all sizes",
+        "The normal forms at several values of the scalars that --symbolic names differ in more than numbers that are formulas of them, or the"
+        " source does not run at any other value. Leave the scalar that the message names out of --symbolic.",
+    ),
+    Code(
         "XP201",
         "data race",
         "Two threads touch one address with no barrier between them and at least one writes. The result depends on timing,"

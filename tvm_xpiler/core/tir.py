@@ -19,10 +19,10 @@ from tvm.s_tir import transform as s_tir_transform
 from tvm.sym import Analyzer
 from tvm.target import Target
 from tvm.target.codegen import llvm_get_system_cpu
-from tvm.tirx import PrimFunc
+from tvm.tirx import IntImm, PrimFunc
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
+    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
     "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
 ]  # fmt: skip
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, balanced
 from tvm_xpiler.core.errors import EmitError
-from tvm_xpiler.core.kernels import Problem, ScalarSpec
+from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.tir import IRModule, s_tir_transform, tirx
-from tvm_xpiler.emit.emitted import c_signature, entry_name
+from tvm_xpiler.emit.emitted import c_signature, entry_name, specialization
 
 _PASSES = (
     "CanonicalizeLoop", "LowerInitBlock", "PlanAndUpdateBufferAllocationLocation", "ConvertBlocksToOpaque", "CompactBufferAllocation",
@@ -21,7 +20,9 @@ def lower(module: IRModule) -> Any:
     """Return ``main`` lowered to plain loops over multi-dimensional buffers."""
     for name in _PASSES:
         module = getattr(s_tir_transform, name)()(module)
-    return tirx.transform.StmtSimplify()(module)["main"]
+    # Guards of symbolic sizes leave the loops that they do not depend on: g++ 12 gets masked maxima inside of vector loops wrong.
+    module = s_tir_transform.HoistIfThenElse()(tirx.transform.StmtSimplify()(module))
+    return module["main"]
 
 
 class Printer(Expressions):
@@ -39,9 +40,8 @@ class Printer(Expressions):
 
     def declare(self, buffer: Any, pad: str) -> None:
         """Print the declaration of an array; large ones lie on the heap."""
-        size = prod((int(extent) for extent in buffer.ty.shape), start=1)
-        ctype, v = C_NUMBERS[str(buffer.ty.dtype)], self.name(buffer)
-        if size * 8 > 1 << 14:
+        ctype, v, size = C_NUMBERS[str(buffer.ty.dtype)], self.name(buffer), self.count(buffer)
+        if not size.isdigit() or int(size) * 8 > 1 << 14:
             self.lines.append(f"{pad}std::unique_ptr<{ctype}[]> {v}_memory(new {ctype}[{size}]);")
             self.lines.append(f"{pad}{ctype}* {v} = {v}_memory.get();")
         else:
@@ -113,17 +113,16 @@ def c_text(module: IRModule, problem: Problem) -> str:
     """
     func = lower(module)
     printer = Printer()
-    for tensor, param in zip(problem.tensors, func.params, strict=True):
-        printer.names[param] = tensor.name
-        printer.used.add(tensor.name)
+    for param in func.params:  # the tensors, then scalars, by the names of the problem
+        printer.names[param] = str(param.name)
+        printer.used.add(str(param.name))
     printer.used |= {p.name for p in problem.params}
     printer.stmt(func.body, 1)
     signature = c_signature(problem).replace("half*", "_Float16*").replace("__nv_bfloat16*", "__bf16*")
-    scalars = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec)]
     body = "\n".join(printer.lines)
     support = helpers(body, "static inline ")
     head = ["#include <cmath>", "#include <cstdint>", "#include <cstring>", "#include <memory>", ""]
-    note = [f"// Specialized to {', '.join(scalars)}."] if scalars else []
+    note = specialization(module, problem)
     return "\n".join(
         [
             *head,

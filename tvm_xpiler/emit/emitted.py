@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tvm_xpiler.core.ctext import Expressions, balanced
 from tvm_xpiler.core.errors import EmitError
-from tvm_xpiler.core.kernels import C_TYPES, Problem, TensorSpec
+from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec, TensorSpec
+from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.schedule.apply import Rejected, apply
 from tvm_xpiler.schedule.bounds import overrun
@@ -70,6 +72,27 @@ def c_signature(problem: Problem, const: bool = True) -> str:
         else:
             parts.append(f"{ctype} {param.name}")
     return ", ".join(parts)
+
+
+def specialization(module: IRModule, problem: Problem) -> list[str]:
+    """Return a comment line that names the scalars which the code is made for; none where it takes them all."""
+    free = {str(v.name) for v in scalar_parameters(module["main"])}
+    fixed = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec) and p.name not in free]
+    return [f"// Specialized to {', '.join(fixed)}."] if fixed else []
+
+
+class HostSizes(Expressions):
+    """Prints sizes of buffers and launches as C text in the scalar parameters of the host function."""
+
+    def __init__(self, func: PrimFunc) -> None:
+        super().__init__()
+        for v in scalar_parameters(func):
+            self.names[v] = str(v.name)
+
+    def extent(self, extent: Any) -> str:
+        """Return the text of a loop's extent."""
+        text = self.expr(extent) if not isinstance(extent, int) else str(extent)
+        return text[1:-1] if text.startswith("(") and balanced(text[1:-1]) else text
 
 
 def entry_name(problem: Problem) -> str:

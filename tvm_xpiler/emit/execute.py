@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.fingerprint import cached, fingerprint
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.repeated import repeated
+from tvm_xpiler.core.symbols import scalar_parameters, shape_at
 from tvm_xpiler.core.tir import runtime
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler
 from tvm_xpiler.emit.emitted import Emitted, entry_name
@@ -40,18 +42,35 @@ def run_library(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array],
     jitted = emitted.runtime.jit()
     tensors = {}
     arguments = []
-    for tensor, param in zip(problem.tensors, emitted.module["main"].params, strict=True):
-        data, shape = outputs[tensor.name] if tensor.role == "out" else inputs[tensor.name], [int(n) for n in param.ty.shape]
+    values = {p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)}
+    scheduled = emitted.module["main"]
+    for tensor, shape in zip(problem.tensors, _shapes(emitted, problem), strict=True):
+        data = outputs[tensor.name] if tensor.role == "out" else inputs[tensor.name]
         if len(data) < tensor.size and data.dtype.isbuiltin:  # DLPack knows numpy's own dtypes
             tensors[tensor.name] = runtime.from_dlpack(repeated(data, tensor.size).reshape(shape))
         else:
             tensors[tensor.name] = runtime.tensor(np.resize(data, shape))
         arguments.append(tensors[tensor.name])
     try:
-        jitted["main"](*arguments)
+        jitted["main"](*arguments, *(values[str(v.name)] for v in scalar_parameters(scheduled)))
     except (RuntimeError, ValueError, TypeError) as error:
         raise RunError("XP205", f"the library failed: {str(error).splitlines()[-1]}") from None
     return {t.name: np.from_dlpack(tensors[t.name]).reshape(-1) for t in problem.outputs}
+
+
+def _shapes(emitted: Emitted, problem: Problem) -> list[list[int]]:
+    """Return the shape of each tensor at the problem's sizes.
+
+    Raises:
+        RunError: XP501 where a formula for all sizes does not give the size that the source has here.
+    """
+    values = {p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)}
+    func = emitted.module["main"]
+    shapes = [shape_at(param, func, values) for _, param in zip(problem.tensors, func.params, strict=False)]  # scalars follow
+    for tensor, shape in zip(problem.tensors, shapes, strict=True):
+        if prod(shape) != tensor.size:
+            raise RunError("XP501", f"'{tensor.name}' has {tensor.size} elements in the source, {prod(shape)} in the translation")
+    return shapes
 
 
 def build_text(emitted: Emitted) -> Path:
@@ -86,6 +105,7 @@ def build_text(emitted: Emitted) -> Path:
 
 def run_text(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, Array]:
     """Run the emitted C++ text on flat arrays; see :func:`run_library`."""
+    _shapes(emitted, problem)
     library = ctypes.CDLL(str(build_text(emitted)))
     function = getattr(library, entry_name(problem))
     arguments: list[Any] = []

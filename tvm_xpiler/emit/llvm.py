@@ -33,7 +33,7 @@ def emit_llvm(func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emi
     Raises:
         EmitError: XP401 when the plan is refused or TVM cannot build it.
     """
-    plan = plan or cpu_plan(func, vector_lanes())
+    plan = cpu_plan(func, vector_lanes()) if plan is None else plan
     scheduled = scheduled_by(plan, func)
     try:
         built = compile_module(scheduled, target=llvm_target())

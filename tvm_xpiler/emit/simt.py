@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from tvm_xpiler.core.errors import EmitError, RunError
-from tvm_xpiler.core.kernels import C_TYPES, Problem, ScalarSpec
+from tvm_xpiler.core.kernels import C_TYPES, Problem
 from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.rocm import compile_hip
-from tvm_xpiler.core.tir import IRModule, PassContext, PrimFunc, SBlock, SBlockRealize, ScheduleError, Target, compile_module
+from tvm_xpiler.core.symbols import scalar_parameters
+from tvm_xpiler.core.tir import (
+    IntImm,
+    IRModule,
+    PassContext,
+    PrimFunc,
+    SBlock,
+    SBlockRealize,
+    ScheduleError,
+    Target,
+    compile_module,
+    identical,
+    tirx,
+)
 from tvm_xpiler.core.toolchain import compile_cuda
 from tvm_xpiler.emit.c_source import helpers
 from tvm_xpiler.emit.code_object import MAX_THREADS, code_object
-from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name, scheduled_by
+from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name, scheduled_by, specialization
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import ARCHITECTURES
@@ -90,9 +103,8 @@ def emit_simt(
     if not built.mod.imports:
         raise EmitError("XP401", "the schedule has no GPU kernel")
     source = built.mod.imports[0].inspect_source()
-    temporaries = _temporaries(list(scheduled["main"].params)[len(problem.tensors) :])
     kernels = _constant(_cleaned(source, entry_name(problem)), {t.name for t in problem.tensors if t.role == "in"})
-    text = _document(kernels, launch_extents(scheduled["main"]), problem, temporaries, flavour)
+    text = _document(kernels, launch_extents(scheduled["main"]), problem, scheduled, flavour)
     binaries, notes = _binary(text, arch, flavour)
     return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
 
@@ -128,7 +140,8 @@ def _imperative(func: PrimFunc, problem: Problem, platform: Platform, arch: str)
         kernels += [f"__global__ void {entry_name(problem)}_kernel_{position}({parameters}) {{", *printer.lines, "}", ""]
         nests.append(((blocks, 1, 1), (threads, 1, 1)))
     body = "\n".join(kernels)
-    text = _document(helpers(body, "__device__ ") + body, nests, problem, _temporaries(buffers[len(problem.tensors) :]), flavour)
+    whole = IRModule({"main": PrimFunc([*func.params, *buffers[len(problem.tensors) :]], func.body)})
+    text = _document(helpers(body, "__device__ ") + body, nests, problem, whole, flavour)
     binaries, notes = _binary(text, arch, flavour)
     note = "no normal form: the blocks of the source, their threads one after the other where barriers tie them together"
     return Emitted(platform.value, text, flavour.suffix, None, IRModule({"main": func}), None, binaries, (note, *notes))
@@ -158,47 +171,49 @@ def _constant(kernels: str, names: set[str]) -> str:
     return re.sub(r"([(,]\s*)([A-Za-z_][\w ]*)\* __restrict__ (\w+)", mark, kernels)
 
 
-Extents = tuple[tuple[int, int, int], tuple[int, int, int]]
+Extents = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
-def _document(kernels: str, nests: list[Extents], problem: Problem, temporaries: dict[str, tuple[str, int]], flavour: Flavour) -> str:
-    """Return the kernels and a launcher that allocates, copies and launches."""
+def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRModule, flavour: Flavour) -> str:
+    """Return the kernels and a launcher that allocates, copies and launches; ``module`` has the temporaries among its parameters."""
     entry = entry_name(problem)
     signatures = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)", kernels)
     if len(nests) != len(signatures):
         raise EmitError("XP401", f"{len(signatures)} kernels were generated for {len(nests)} scheduled nests")
-    params = {t.name: t for t in problem.tensors}
-    api = flavour.prefix
+    func, api = module["main"], flavour.prefix
+    sizes = HostSizes(func)
+    buffers = {str(b.name): (C_TYPES[str(b.ty.dtype)], sizes.count(b)) for b in func.params if tirx.is_buffer_var(b)}
+    scalars = {str(v.name) for v in scalar_parameters(func)}
+    inputs = {t.name for t in problem.tensors}
     lines = [f'extern "C" void {entry}({c_signature(problem)}) {{']
     used = {word.split()[-1].lstrip("*") for _, arguments in signatures for word in arguments.split(",") if word.strip()}
-    for t in problem.tensors:
-        if t.name in used:
-            ctype = C_TYPES[t.dtype]
-            lines += [f"  {ctype}* d_{t.name};", f"  {api}Malloc(&d_{t.name}, {t.size} * sizeof({ctype}));"]
-            lines += [f"  {api}Memcpy(d_{t.name}, {t.name}, {t.size} * sizeof({ctype}), {api}MemcpyHostToDevice);"]
-    for name, (dtype, size) in temporaries.items():
+    unknown = used - set(buffers) - scalars
+    if unknown:
+        raise EmitError("XP401", f"a kernel takes '{min(unknown)}', which the host does not know")
+    for name, (ctype, size) in buffers.items():
         if name in used:
-            ctype = C_TYPES[dtype]
             lines += [f"  {ctype}* d_{name};", f"  {api}Malloc(&d_{name}, {size} * sizeof({ctype}));"]
+            if name in inputs:
+                lines += [f"  {api}Memcpy(d_{name}, {name}, {size} * sizeof({ctype}), {api}MemcpyHostToDevice);"]
     for (name, arguments), (grid, block) in zip(signatures, nests, strict=True):
         names = [word.split()[-1].lstrip("*") for word in arguments.split(",") if word.strip()]
-        lines.append(
-            f"  {name}<<<dim3({', '.join(map(str, grid))}), dim3({', '.join(map(str, block))})>>>({', '.join(f'd_{n}' for n in names)});"
-        )
+        passed = ", ".join(n if n in scalars else f"d_{n}" for n in names)
+        blocks, threads = (", ".join(map(sizes.extent, extents)) for extents in (grid, block))
+        lines.append(f"  {name}<<<dim3({blocks}), dim3({threads})>>>({passed});")
     for t in problem.outputs:
         if t.name in used:
-            lines.append(f"  {api}Memcpy({t.name}, d_{t.name}, {t.size} * sizeof({C_TYPES[t.dtype]}), {api}MemcpyDeviceToHost);")
-    lines += [f"  {api}Free(d_{name});" for name in [*params, *temporaries] if name in used]
+            ctype, size = buffers[t.name]
+            lines.append(f"  {api}Memcpy({t.name}, d_{t.name}, {size} * sizeof({ctype}), {api}MemcpyDeviceToHost);")
+    lines += [f"  {api}Free(d_{name});" for name in buffers if name in used]
     lines += ["}", ""]
-    scalars = [f"{p.name} = {p.value}" for p in problem.params if isinstance(p, ScalarSpec)]
     runtime, half, bfloat = flavour.headers
     head = [f"#include <{runtime}>", "#include <cstdint>"]
     if "half" in kernels:
         head.append(f"#include <{half}>")
     if "bfloat16" in kernels:
         head.append(f"#include <{bfloat}>")
-    if scalars:
-        head += ["", f"// Specialized to {', '.join(scalars)}."]
+    note = specialization(module, problem)
+    head += ["", *note] if note else []
     return "\n".join([*head, "", kernels.strip(), "", *lines])
 
 
@@ -222,7 +237,7 @@ def launch_extents(func: PrimFunc) -> list[Extents]:
     nests = list(body.seq) if type(body).__name__ == "SeqStmt" else [body]
     result = []
     for nest in nests:
-        extents: dict[str, int] = {}
+        extents: dict[str, Any] = {}
         _bindings(nest, extents)
         if not any(tag.startswith(("blockIdx", "threadIdx")) for tag in extents):
             continue
@@ -232,12 +247,18 @@ def launch_extents(func: PrimFunc) -> list[Extents]:
     return result
 
 
-def _bindings(stmt: Any, extents: dict[str, int]) -> None:
+def _bindings(stmt: Any, extents: dict[str, Any]) -> None:
     kind = type(stmt).__name__
     if kind == "For":
         if stmt.thread_binding is not None:
             tag = str(stmt.thread_binding.thread_tag)
-            extents[tag] = max(extents.get(tag, 0), int(stmt.extent))
+            known = extents.get(tag)
+            if not isinstance(stmt.extent, IntImm):
+                if known is not None and not identical(known, stmt.extent):
+                    raise EmitError("XP401", f"{tag} has two extents: {known} and {stmt.extent}")
+                extents[tag] = stmt.extent
+            elif isinstance(known, int | None):
+                extents[tag] = max(known or 0, int(stmt.extent))
         _bindings(stmt.body, extents)
     elif kind == "SeqStmt":
         for child in stmt.seq:
@@ -257,11 +278,6 @@ def _temporaries_as_parameters(func: PrimFunc) -> PrimFunc:
         return func
     body = SBlockRealize([], True, SBlock([], [], [], "root", root.body, alloc_buffers=own))
     return PrimFunc([*func.params, *held], body).with_attrs({"global_symbol": "main", "tirx.noalias": True, "s_tir": True})
-
-
-def _temporaries(buffers: list[Any]) -> dict[str, tuple[str, int]]:
-    """Return dtype and size of buffers by name."""
-    return {str(b.name): (str(b.ty.dtype), prod((int(n) for n in b.ty.shape), start=1)) for b in buffers}
 
 
 def _binary(text: str, arch: str, flavour: Flavour) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:

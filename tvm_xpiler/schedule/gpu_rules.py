@@ -19,18 +19,18 @@ _SMALL = 1 << 16  # elements of a stage that is computed again rather than store
 _TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
 
 
-def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None) -> Plan:
-    """Return the plan of the rules for a GPU, for all blocks or one.
+def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
+    """Return the plan of the rules for a GPU, for all blocks or one; with stages fused where that is of use, or not.
 
     Raises:
         ScheduleError: A block is no plain loop nest.
     """
-    return plan_from_schedule(schedule_gpu(new_schedule(func), machine, only), func)
+    return plan_from_schedule(schedule_gpu(new_schedule(func), machine, only, fused), func)
 
 
-def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None) -> Schedule:
+def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None, fused: bool = True) -> Schedule:
     """Return ``sch`` with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
-    if only is None:
+    if only is None and fused:
         sch = inline_stages(sch, _SMALL)
         rows = row_blocks(sch, machine)
         if rows is not None:

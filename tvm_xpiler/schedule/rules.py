@@ -11,9 +11,9 @@ from tvm_xpiler.schedule.plan import Plan
 
 
 def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
-    """Return what an expert writes in ten minutes, for all blocks of a function or for one; on a CPU with stages fused, or not.
+    """Return what an expert writes in ten minutes, for all blocks of a function or for one; with stages fused, or not.
 
     Raises:
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
-    return cpu_plan(func, machine.lanes, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only)
+    return cpu_plan(func, machine.lanes, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused)

@@ -71,9 +71,10 @@ def compare(
         scale = max((_largest(want[part], poison[part]) for part in _parts(len(want))), default=0.0)
         default = 64 * _UNIT[dtype] * scale
         at, rows = tracked if tracked is not None else (np.empty(0, np.int64), np.empty((0, 2)))
-        room = rows[:, 1] * SLACK + np.abs(rows[:, 0]) * _UNIT[dtype]
-        if tracked is not None and len(at) < len(want):
-            default = 2 * np.max(room[np.isfinite(room)], initial=default)
+        with np.errstate(over="ignore"):  # a bound that is infinite allows anything, and the original's own value is the measure then
+            room = rows[:, 1] * SLACK + np.abs(rows[:, 0]) * _UNIT[dtype]
+            if tracked is not None and len(at) < len(want):
+                default = 2 * np.max(room[np.isfinite(room)], initial=default)
         for part in _parts(len(want)):
             center, bound = want[part].astype(np.float64), np.full(len(want[part]), default)
             known = slice(*np.searchsorted(at, [part.start, part.stop]))

@@ -37,6 +37,7 @@ class Verdict:
             with float in place of double, ``relative`` otherwise.
         sampled: What was left out, in words; empty when all was compared.
         proof: What was shown beyond testing, or why nothing was; empty where it was not asked for.
+        sizes: The other sizes that it was run at, in words, where it is for all sizes.
     """
 
     grade: Grade
@@ -47,6 +48,7 @@ class Verdict:
     bounds: str = "tracked"
     sampled: tuple[str, ...] = ()
     proof: str = ""
+    sizes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
