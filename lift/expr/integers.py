@@ -150,7 +150,7 @@ def floormod(e: Expr, c: int) -> Expr:
     if low >= 0 and high < c:
         return rest
     if c == 2 and rest.op == "lin" and len(rest.args) == 1 and bounds(rest.args[0]) == (0, 1):
-        return sub(const(1), rest.args[0])  # the other bit
+        return sub(const(1), rest.args[0]) if constant % c else rest.args[0]  # the other bit, or a bit of odd weight
     if rest.op == "floormod":
         inner = int_value(rest.args[1])
         assert inner is not None

@@ -66,6 +66,8 @@ def test_simplification_keeps_the_value(pair: tuple[E.Expr, object], x: int, y: 
         (E.floormod(E.add(E.scale(Y, 48), X), 48), "x"),
         (E.floordiv(E.add(E.scale(Y, 48), E.floordiv(X, 2)), 24), "2*y"),
         (E.le0(E.sub(X, E.const(47))), "1"),
+        (E.floormod(E.scale(E.floordiv(Y, 4), -3), 2), "floordiv(y, 4)"),
+        (E.floormod(E.sub(E.const(1), E.floordiv(Y, 4)), 2), "(-1*floordiv(y, 4) + 1)"),
     ],
 )
 def test_canonical_forms(e: E.Expr, text: str) -> None:
