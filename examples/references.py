@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -177,4 +178,50 @@ REFERENCES: dict[str, Callable[[Arguments], Array | dict[str, Array]]] = {
     "cross_entropy": _cross_entropy,
     "embedding_gather": _embedding,
     "histogram": lambda a: a["counts"] + np.bincount(a["x"], minlength=256),
+}
+
+
+def _windows(x: Array, r: int, stride: int = 1) -> Array:
+    return np.lib.stride_tricks.sliding_window_view(x, (r, r), axis=(0, 1))[::stride, ::stride]
+
+
+def _heads(a: Arguments) -> Array:
+    q, k, v = (a[n].reshape(2, 64, 32) for n in "qkv")
+    return np.stack([_softmax(0.176776695 * x @ y.T) @ z for x, y, z in zip(q, k, v, strict=True)])
+
+
+def _erf(x: Array) -> Array:
+    return np.vectorize(math.erf)(x)
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(32, 128)
+
+
+# The kernels of examples/kernels/operators, whose sizes stand in their text.
+OPERATORS: dict[str, Callable[[Arguments], Array]] = {
+    "relu": lambda a: np.maximum(a["x"], 0),
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a["x"])),
+    "gelu": lambda a: 0.5 * a["x"] * (1 + _erf(a["x"] / np.sqrt(2))),
+    "silu": lambda a: a["x"] / (1 + np.exp(-a["x"])),
+    "sign": lambda a: np.where(a["x"] >= 0, 1.0, -1.0),
+    "add": lambda a: a["a"] + a["b"],
+    "axpby": lambda a: 2.5 * a["a"] + 0.75 * a["b"],
+    "bias_relu": lambda a: np.maximum(_rows(a["x"]) + a["bias"], 0),
+    "row_sum": lambda a: _rows(a["x"]).sum(1),
+    "row_max": lambda a: _rows(a["x"]).max(1),
+    "softmax": lambda a: _softmax(_rows(a["x"])),
+    "l2_normalize": lambda a: _rows(a["x"]) / np.sqrt((_rows(a["x"]) ** 2).sum(1, keepdims=True) + 1e-6),
+    "rms_norm": lambda a: _rms_norm({**a, "cols": 128, "eps": 1e-5, "weight": a["gamma"]}),
+    "layer_norm": lambda a: _layer_norm({**a, "rows": 32, "cols": 128}),
+    "gemm": lambda a: a["a"].reshape(64, 64) @ a["b"].reshape(64, 64).T,
+    "batched_gemm": lambda a: a["a"].reshape(4, 16, 32) @ a["b"].reshape(4, 64, 32).transpose(0, 2, 1),
+    "gemv": lambda a: a["a"].reshape(128, 64) @ a["x"],
+    "conv1d": lambda a: np.correlate(a["x"], a["w"], "valid"),
+    "conv2d": lambda a: np.einsum("hwcrs,orsc->hwo", _windows(a["x"].reshape(10, 12, 16), 3), a["w"].reshape(64, 3, 3, 16)),
+    "depthwise_conv": lambda a: np.einsum("hwcrs,rsc->hwc", _windows(a["x"].reshape(10, 12, 64), 3), a["w"].reshape(3, 3, 64)),
+    "max_pool": lambda a: _windows(a["x"].reshape(13, 15, 64), 3, 2).max((3, 4)),
+    "avg_pool": lambda a: _windows(a["x"].reshape(13, 15, 64), 3, 2).mean((3, 4)),
+    "transpose": lambda a: a["x"].reshape(64, 96).T,
+    "attention": _heads,
 }

@@ -23,14 +23,16 @@ def combine(kind: str, a: Expr, b: Expr) -> Expr:
             over, body = E.open_reduce(r)
             if E.const_value(x) == (-_FLT_MAX if kind == "max" else _FLT_MAX) or E.substitute(body, {v: E.const(0) for v in over}) is x:
                 return r  # TIR's own reductions start from the largest finite number
-        if r.op == "reduce" and E.reduce_kind(r) == kind and len(E.reduce_vars(r)) == 1:
+        if r.op == "reduce" and E.reduce_kind(r) == kind:
             over, body = E.open_reduce(r)
-            v = over[0]
-            extent = E.info(v).hi
-            for position, shift in ((-1, -1), (extent, 0)):
-                if E.substitute(body, {v: E.const(position)}) is x:
-                    longer = E.var(E.info(v).name, 0, extent + 1, "reduce")
-                    return E.reduce_(kind, [longer], E.substitute(body, {v: E.add(longer, E.const(shift))}))
+            for v in over:
+                rest, extent = [w for w in over if w is not v], E.info(v).hi
+                for position, shift in ((-1, -1), (extent, 0)):
+                    next_term = E.substitute(body, {v: E.const(position)})
+                    if (E.reduce_(kind, rest, next_term) if rest else next_term) is x:
+                        longer = E.var(E.info(v).name, 0, extent + 1, "reduce")
+                        shifted = E.substitute(body, {v: E.add(longer, E.const(shift))})
+                        return E.reduce_(kind, [longer if w is v else w for w in over], shifted)
     if a.op == "limit" and kind in {"max", "min"} and a.attr == ("min" if kind == "max" else "max"):
         return b
     return E.binary(kind, a, b)

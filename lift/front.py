@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
@@ -265,11 +266,24 @@ def _marker(line: str) -> int:
     return max((line.rfind(word) for word in ("__nram__", "__wram__", "__ldram__")), default=0)
 
 
+def _onchip(source: SourceFile, variable: Cursor, at_file_scope: bool, numbers: Iterator[int]) -> str:
+    """Return a declaration that the host compiler takes of a variable in a core's own memory, without its semicolon."""
+    if canonical(variable.type).kind != TK.CONSTANTARRAY:
+        text = source.text[offset_of(source, variable.location) : offset_of(source, variable.extent.end)]
+        return f"{variable.type.spelling} {text}"
+    held = f"xp_onchip_array<{variable.type.spelling}>({next(numbers)})"
+    if at_file_scope:  # an array at file scope is another one for each core: its name stands for a call
+        return f'\n#define {variable.spelling} {held}\n#line {variable.extent.end.line} "kernel.cu"\n'
+    return f"auto& {variable.spelling} = {held}"
+
+
 def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
     """Rewrite what g++ cannot parse at exactly the places that libclang names; no line moves."""
     edits: dict[tuple[int, int], str] = {}
     text = source.text
     labels, arrays = iter(range(1 << 20)), iter(range(1 << 20))
+    onchip: list[list[Cursor]] = []  # the variables of each declaration in a function
+    at_file_scope: list[list[Cursor]] = []  # and of those outside
     for function in declared:
         for cursor in function.walk_preorder():
             if cursor.kind == CK.CALL_EXPR and _configuration(cursor) is not None:
@@ -287,16 +301,14 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                 edits[start, paren + 1] = (
                     text[opening + 3 : closing] + "), " + text[start:opening] + (", " if text[paren + 1 : end - 1].strip() else "")
                 )
-            if cursor.kind == CK.VAR_DECL and canonical(cursor.type).kind == TK.CONSTANTARRAY and is_onchip(cursor):
-                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
-                start = text.rfind("\n", 0, start) + 1 + _marker(text[text.rfind("\n", 0, start) + 1 : end])
-                kind, number = cursor.type.spelling, next(arrays)
-                held = f"xp_onchip_array<{kind}>({number})"
-                edits[start, end] = (  # an array at file scope is another one for each core: its name stands for a call
-                    f'\n#define {cursor.spelling} {held}\n#line {cursor.extent.end.line} "kernel.cu"\n'
-                    if function is cursor
-                    else f"auto& {cursor.spelling} = {held}"
-                )
+            if cursor.kind == CK.DECL_STMT:
+                onchip.append([c for c in cursor.get_children() if c.kind == CK.VAR_DECL])
+            if cursor.kind == CK.VAR_DECL and function is cursor:
+                start = offset_of(source, cursor.extent.start)
+                if at_file_scope and offset_of(source, at_file_scope[-1][0].extent.start) == start:
+                    at_file_scope[-1].append(cursor)
+                else:
+                    at_file_scope.append([cursor])
             if cursor.kind in (CK.TYPE_ALIAS_DECL, CK.TYPEDEF_DECL) and is_vector(cursor.type):
                 start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.extent.end)
                 vector = canonical(cursor.type)
@@ -315,6 +327,11 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                     f"{static}{inner}* const {cursor.spelling} = reinterpret_cast<{inner}*>(xp_dynamic_shared())"
                     + "\n" * text[start:end].count("\n")
                 )
+    for variables in [*onchip, *at_file_scope]:
+        if any(is_onchip(v) and canonical(v.type).kind == TK.CONSTANTARRAY for v in variables):
+            start, end = offset_of(source, variables[0].extent.start), offset_of(source, variables[-1].extent.end)
+            start = text.rfind("\n", 0, start) + 1 + _marker(text[text.rfind("\n", 0, start) + 1 : end])
+            edits[start, end] = "; ".join(_onchip(source, v, variables in at_file_scope, arrays) for v in variables)
     # An opening edit and the edit that begins at the same place are applied as one.
     for (start, end), replacement in sorted(edits.items(), reverse=True):
         if start == end:

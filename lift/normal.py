@@ -176,6 +176,7 @@ class Builder:
         if value.op == "reduce" and value.free == frozenset(order) and E.int_value(piece.guard) == 1:
             origin = self.origins.of(value)[0]
             over, body = E.open_reduce(value)
+            over = by_stride(over, body)
             body = self.simplify(body, [*order, *over])
             at = at if origin is None else (origin, *at)
             self.stages.append(Stage(name, dtype, tuple(order), over, E.reduce_kind(value), E.TRUE, piece.index, body, at))
@@ -263,6 +264,7 @@ class Builder:
             if value.op == "reduce":
                 kind = E.reduce_kind(value)
                 over, value = E.open_reduce(value)
+                over = by_stride(over, value)
                 value = self.simplify(value, [*spatial, *over])
             else:
                 value = E.rebuild(value, tuple(self.simplify(a, spatial) for a in value.args))
@@ -279,6 +281,12 @@ class Builder:
             name, count = f"{base}_{count}", count + 1
         self.taken.add(name)
         return name
+
+
+def by_stride(over: Sequence[Expr], body: Expr) -> tuple[Expr, ...]:
+    """Return the variables of a reduction in the order of falling strides, the first load deciding first; a sum has no other order."""
+    strides = [E.linear(n.args[0])[0] for n in E.walk(body) if n.op == "load"]
+    return tuple(sorted(over, key=lambda v: [-abs(coefs.get(v, 0)) for coefs in strides]))
 
 
 def flat(axes: Sequence[Expr], extents: Sequence[int]) -> Expr:

@@ -1,0 +1,18 @@
+// Sigmoid linear unit: wavefronts stride over the elements.
+#include <hip/hip_runtime.h>
+#define COUNT 4096
+
+__global__ void silu_kernel(const float* x, float* y) {
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < COUNT; i += gridDim.x * blockDim.x) y[i] = x[i] * (1.0f / (1.0f + expf(-x[i])));
+}
+
+extern "C" void silu(const float* x, float* y) {
+  float *d_x, *d_y;
+  hipMalloc(&d_x, COUNT * sizeof(float));
+  hipMemcpy(d_x, x, COUNT * sizeof(float), hipMemcpyHostToDevice);
+  hipMalloc(&d_y, COUNT * sizeof(float));
+  hipLaunchKernelGGL(silu_kernel, dim3(8), dim3(64), 0, 0, d_x, d_y);
+  hipMemcpy(y, d_y, COUNT * sizeof(float), hipMemcpyDeviceToHost);
+  hipFree(d_x);
+  hipFree(d_y);
+}
