@@ -1,4 +1,7 @@
-"""Run emitted CUDA on a real GPU. `prepare` writes kernels, inputs and the oracle's answers; `run` needs nvcc and numpy alone."""
+"""Run emitted CUDA, or HIP through a thin layer on CUDA, on a real GPU.
+
+`prepare` writes kernels, inputs and the oracle's answers; `run` needs nvcc and numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
+# The functions of HIP's host interface that emitted texts use, on CUDA. Emitted HIP exchanges nothing between lanes, so that warps of 32 do.
+_SHIM = {
+    "hip_runtime.h": "#pragma once\n#include <cuda_runtime.h>\n"
+    + "".join(
+        f"#define hip{name} cuda{name}\n"
+        for name in ("Malloc", "Memcpy", "Memset", "Free", "MemcpyHostToDevice", "MemcpyDeviceToHost", "DeviceSynchronize")
+    ),
+    "hip_fp16.h": "#include <cuda_fp16.h>\n",
+    "hip_bf16.h": "#include <cuda_bf16.h>\n",
+}
 
-def prepare(manifest: Path, out: Path, arch: str) -> int:
-    """Translate every kernel of a manifest to cuda and write what checking it elsewhere needs."""
+
+def prepare(manifest: Path, out: Path, arch: str, target: str, suffix: str) -> int:
+    """Translate the kernels of a manifest, those of one file ending or all, and write what checking them elsewhere needs."""
     from dataclasses import replace
 
     from tvm_xpiler import translate
@@ -23,13 +37,18 @@ def prepare(manifest: Path, out: Path, arch: str) -> int:
     from tvm_xpiler.pipeline import Session
     from tvm_xpiler.verify.inputs import make, poisoned
 
+    (out / "hip").mkdir(parents=True, exist_ok=True)
+    for name, text in _SHIM.items():
+        (out / "hip" / name).write_text(text)
     for entry in read_manifest(manifest):
+        if suffix and entry.file.suffix != suffix:
+            continue
         try:
-            result = translate(entry.file, "cuda", replace(entry.options, arch=arch))
+            result = translate(entry.file, target, replace(entry.options, arch=arch if target == "cuda" else None))
         except XpilerError as error:
             print(f"{entry.file.name}: {error.code} {error.message}")
             continue
-        folder = out / entry.file.stem
+        folder = out / f"{target}_{entry.file.name.replace('.', '_')}"
         folder.mkdir(parents=True, exist_ok=True)
         problem = result.problem
         session = Session(result.source, None, entry.options)
@@ -52,7 +71,7 @@ def prepare(manifest: Path, out: Path, arch: str) -> int:
                     described.append({"index": index, "name": param.name, "dtype": param.dtype})
             else:
                 arguments.append(repr(param.value))
-        text = result.targets["cuda"].emitted.text
+        text = result.targets[target].emitted.text
         call = ", ".join(f"(decltype(arg<{i}>({entry_name(problem)}))){a}" for i, a in enumerate(arguments))
         stores = "\n".join(f'  store("out{d["index"]}", b{d["index"]});' for d in described)
         (folder / "main.cu").write_text(
@@ -75,7 +94,7 @@ def run(out: Path) -> int:
     for folder in sorted(p.parent for p in out.glob("*/spec.json")):
         spec = json.loads((folder / "spec.json").read_text())
         built = subprocess.run(
-            ["nvcc", f"-arch={spec['arch']}", "-o", "main", "main.cu"],
+            ["nvcc", f"-arch={spec['arch']}", "-I", "..", "-o", "main", "main.cu"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -121,11 +140,13 @@ def main() -> int:
     first = commands.add_parser("prepare")
     first.add_argument("manifest", type=Path)
     first.add_argument("out", type=Path)
-    first.add_argument("--arch", default="sm_90")
+    first.add_argument("--arch", default="sm_90", help="what runs the kernels")
+    first.add_argument("--to", choices=("cuda", "hip"), default="cuda")
+    first.add_argument("--only", default="", help="a file ending of the sources")
     second = commands.add_parser("run")
     second.add_argument("out", type=Path)
     args = parser.parse_args()
-    return prepare(args.manifest, args.out, args.arch) if args.command == "prepare" else run(args.out)
+    return prepare(args.manifest, args.out, args.arch, args.to, args.only) if args.command == "prepare" else run(args.out)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ class ValueWriter:
         self.memo: dict[tuple[object, ...], Any] = {}
         self.positions: dict[str, int] = {}  # of the parameters
 
+    def ordered(self, e: Expr) -> tuple[Expr, Expr]:
+        """Return the operands of a binary operation; where they may stand in any order, in that of their ranks."""
+        left, right = e.args
+        return (right, left) if e.op in E.COMMUTATIVE and self.rank(right) < self.rank(left) else (left, right)
+
     def rank(self, e: Expr) -> tuple[int, int]:
         """Order the operands of a commutative operation by the parameters that they read, so that every source has one form."""
         key = ("rank", e)
@@ -116,7 +121,8 @@ class ValueWriter:
             "shl": tirx.shift_left, "shr": tirx.shift_right, "band": tirx.bitwise_and, "bor": tirx.bitwise_or, "bxor": tirx.bitwise_xor,
         }  # fmt: skip
         if e.op in table:
-            return table[e.op](go(e.args[0]), go(e.args[1]))
+            left, right = self.ordered(e)
+            return table[e.op](go(left), go(right))
         raise ValueError(f"no integer form of {e.op}")
 
     def choice(self, e: Expr, plain: Callable[[Expr], Any], facts: Expr, write: Callable[[Expr, Expr], Any]) -> Any:
@@ -190,9 +196,7 @@ class ValueWriter:
         if e.op == "limit":
             return tirx.min_value(e.dtype) if e.attr == "min" else tirx.max_value(e.dtype)
         if e.op in {"add", "sub", "mul", "div", "max", "min"}:
-            left, right = e.args
-            if e.op in E.COMMUTATIVE and self.rank(right) < self.rank(left):
-                left, right = right, left
+            left, right = self.ordered(e)
             a, b = go(left), go(right)
             table: dict[str, Callable[[Any, Any], Any]] = {
                 "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,

@@ -18,6 +18,8 @@ _DEVICE = [
     "math_constants.h",
     "cooperative_groups.h",
     "sm_61_intrinsics.h",
+    "cuda_pipeline.h",
+    "cuda_pipeline_primitives.h",
     "bang.h",
     "mlu.h",
     "mlu_op.h",

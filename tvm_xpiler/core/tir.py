@@ -10,20 +10,21 @@ os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
 
 import tvm_ffi
 from tvm import compile as compile_module
-from tvm import runtime, tirx
+from tvm import runtime, s_tir, tirx
 from tvm.ir import IRModule, Range
 from tvm.ir.transform import PassContext
-from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError
+from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError, TensorIntrin
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
+from tvm.script import tirx as tvmscript
 from tvm.sym import Analyzer
 from tvm.target import Target
 from tvm.target.codegen import llvm_get_system_cpu
 from tvm.tirx import IntImm, PrimFunc
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
-    "runtime", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx",
+    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function",
+    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvmscript",
 ]  # fmt: skip
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")

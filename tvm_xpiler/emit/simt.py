@@ -50,6 +50,14 @@ class Flavour:
     binary: str
 
 
+_COPY_ASYNC = """template <int Bytes, class T>
+static __device__ __forceinline__ void copy_async(T* to, int at, const T* from, int from_at) {
+  __pipeline_memcpy_async(to + at, from + from_at, Bytes);
+}
+
+"""
+
+
 _FLAVOURS = {
     Platform.CUDA: Flavour("cuda", ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h"), ".cu", "kernel.cubin"),
     Platform.HIP: Flavour(
@@ -96,7 +104,8 @@ def emit_simt(
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
     try:
-        with PassContext(config={"tirx.disable_cse_tir": True}):  # its variables are left behind unused; nvcc finds the sums itself
+        # CSE's variables are left behind unused, and nvcc finds the sums itself.
+        with PassContext(config={"tirx.disable_cse_tir": True, "tirx.use_async_copy": True}):
             built = compile_module(scheduled, target=_target(platform, arch))
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
@@ -157,6 +166,9 @@ def _cleaned(source: str, entry: str) -> str:
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
     kernels = re.sub(r"__shared__ alignas\((\d+)\)", r"__shared__ __align__(\1)", kernels)
     kernels = re.sub(r"alignas\(\d+\) (\w+ \w+\[1\];)", r"\1", kernels)
+    kernels = re.sub(r"\bptx_cp_async_legacy_c[ag]_(\d+)_\d+_\d+\(", r"copy_async<\1>(", kernels)
+    kernels = re.sub(r"\btvm_builtin_ptx_cp_async_commit_group_\w+\(\)", "__pipeline_commit()", kernels)
+    kernels = re.sub(r"\btvm_builtin_ptx_cp_async_wait_group_\w*?(\d+)\(\)", r"__pipeline_wait_prior(\1)", kernels)
     for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):
         kernels = re.sub(rf"\b{short}\b", spelled, kernels)
     return kernels
@@ -212,6 +224,11 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
         head.append(f"#include <{half}>")
     if "bfloat16" in kernels:
         head.append(f"#include <{bfloat}>")
+    if "wmma::" in kernels:
+        head.append("#include <mma.h>")
+    if "copy_async<" in kernels:
+        head.append("#include <cuda_pipeline.h>")
+        kernels = _COPY_ASYNC + kernels.strip()
     note = specialization(module, problem)
     head += ["", *note] if note else []
     return "\n".join([*head, "", kernels.strip(), "", *lines])

@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm_xpiler.core.tir import IRModule, Schedule, tirx
 from tvm_xpiler.schedule.index_maps import index_map
+from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value
 from tvm_xpiler.schedule.primitives import PRIMITIVES, Kind, Result
 from tvm_xpiler.schedule.text import print_step, print_value
@@ -93,6 +94,7 @@ class Replay:
     """Applies plans to one function, each from where it parts from the one before."""
 
     def __init__(self, func: Any) -> None:
+        self._func = func
         self._steps: list[Step] = []
         self._states: list[tuple[Schedule, dict[str, Any]]] = [(new_schedule(func), {})]
 
@@ -103,15 +105,25 @@ class Replay:
             shared += 1
         del self._steps[shared:], self._states[shared + 1 :]
         for index in range(shared, len(plan.steps)):
-            before, known = self._states[-1]
-            sch, names, step = before.copy(), dict(known), plan.steps[index]
+            sch, names = self._copied()
+            step = plan.steps[index]
             refused = apply_step(sch, names, step)
             if refused is not None:
+                before, known = self._states[-1]
                 return Rejected(index, step, refused.reason, _where(before, dict(known), step), before, dict(known), refused.argument)
             self._steps.append(step)
             self._states.append((sch, names))
+        return Applied(*self._copied())
+
+    def _copied(self) -> tuple[Schedule, dict[str, Any]]:
+        """Return a copy of the last state. TVM cannot copy a schedule of which a block was tensorized: its steps are taken again."""
         last, names = self._states[-1]
-        return Applied(last.copy(), dict(names))
+        if not any(step.op == "tensorize" for step in self._steps):
+            return last.copy(), dict(names)
+        again, names = new_schedule(self._func), {}
+        for step in self._steps:
+            apply_step(again, names, step)
+        return again, names
 
 
 def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | None:
@@ -130,6 +142,8 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
         location = keywords.get("loop")
         if isinstance(location, Nowhere):
             return _nowhere(sch, step.op, keywords["block"], location)
+        if step.op == "tensorize":
+            available(keywords["tensor_intrin"])
         result = getattr(sch, step.op)(*positional, **keywords)
         if step.op == "sample_compute_location" and node_of(sch, result) is None:
             # TVM's marks for "at the root" and "inlined" do not survive a copy of the schedule.

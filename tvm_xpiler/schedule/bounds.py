@@ -27,23 +27,25 @@ def overrun(before: IRModule, after: IRModule) -> Overrun | None:
     return next((f for f in _leaving(after["main"].body) if not any(f.buffer == b or f.buffer.startswith(f"{b}_") for b in known)), None)
 
 
-def _leaving(node: Any) -> Iterator[Overrun]:
+def _leaving(node: Any, outer: tuple[Any, ...] = ()) -> Iterator[Overrun]:
+    """Yield the accesses below a statement that leave their buffers; ``outer`` are the iterators of the blocks around it."""
     kind = type(node).__name__
     if kind == "SeqStmt":
         for child in node.seq:
-            yield from _leaving(child)
+            yield from _leaving(child, outer)
     elif kind == "For":
-        yield from _leaving(node.body)
+        yield from _leaving(node.body, outer)
     elif kind == "IfThenElse":
-        yield from _leaving(node.then_case)
+        yield from _leaving(node.then_case, outer)
     elif kind == "SBlockRealize":
-        yield from _block(node.block)
-        yield from _leaving(node.block.body)
+        iterators = (*outer, *node.block.iter_vars)
+        yield from _block(node.block, iterators)
+        yield from _leaving(node.block.body, iterators)
 
 
-def _block(block: Any) -> Iterator[Overrun]:
+def _block(block: Any, iterators: tuple[Any, ...]) -> Iterator[Overrun]:
     analyzer = Analyzer()
-    for it in block.iter_vars:
+    for it in iterators:
         analyzer.bind(it.var, it.dom)
     for region in [*block.writes, *block.reads]:
         for axis, (r, extent) in enumerate(zip(region.region, region.source.ty.shape, strict=True)):

@@ -37,7 +37,12 @@ def to_python(plan: Plan) -> str:
     uses_loop = any(isinstance(v, LoopOf) and isinstance(v.key, str) for s in plan.steps for v in leaves(s.args))
     why = "".join(f"    # {line}\n" for line in plan.why.splitlines())
     body = "".join(f"    {line}\n" for line in writer.lines or ["return"])
-    return f"{_HEAD}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
+    head = _HEAD.replace("from tvm", "import tvm.s_tir.tensor_intrin  # registers them\nfrom tvm", 1) if _tensorizes(plan) else _HEAD
+    return f"{head}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
+
+
+def _tensorizes(plan: Plan) -> bool:
+    return any(step.op == "tensorize" for step in plan.steps)
 
 
 class _Writer:

@@ -77,11 +77,6 @@ enum mluMemcpyDirection_t {
   GDRAM2NRAM, NRAM2GDRAM, GDRAM2WRAM, WRAM2GDRAM, GDRAM2SRAM, SRAM2GDRAM, SRAM2NRAM, NRAM2SRAM, SRAM2WRAM, WRAM2SRAM, NRAM2WRAM,
   WRAM2NRAM, NRAM2NRAM, GDRAM2GDRAM, SRAM2SRAM, GDRAM2LDRAM, LDRAM2GDRAM, NRAM2LDRAM, LDRAM2NRAM
 };
-template <class T> struct xp_unit { static constexpr int bytes = (int)sizeof(T); };
-#ifdef XP_TRACKED  // sizes in bytes are those of the real types
-template <int P> struct xp_unit<xp::Tracked<P>> { static constexpr int bytes = P == 53 ? 8 : P == 24 ? 4 : 2; };
-template <class T, size_t N> struct xp_unit<T[N]> { static constexpr int bytes = (int)N * xp_unit<T>::bytes; };
-#endif
 template <class T, class U> XP_FN void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t) {
   const T* from = (const T*)s;
   for (int i = 0; i < bytes / xp_unit<T>::bytes; ++i) d[i] = from[i];

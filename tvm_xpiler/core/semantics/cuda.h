@@ -305,6 +305,21 @@ XP_FN int __syncthreads_count(int p) {
 }
 XP_FN int __syncthreads_or(int p) { return __syncthreads_count(p) != 0; }
 
+// ---- asynchronous copies to shared memory (cuda_pipeline_primitives.h) -----------------------------------------------------------
+// A copy may be done at any time between its issue and the wait for it; here it is done when it is issued.
+template <class T> struct xp_unit { static constexpr int bytes = (int)sizeof(T); };
+#ifdef XP_TRACKED  // sizes in bytes are those of the real types
+template <int P> struct xp_unit<xp::Tracked<P>> { static constexpr int bytes = P == 53 ? 8 : P == 24 ? 4 : 2; };
+template <class T, size_t N> struct xp_unit<T[N]> { static constexpr int bytes = (int)N * xp_unit<T>::bytes; };
+#endif
+template <class T, class U> XP_FN void __pipeline_memcpy_async(T* to, const U* from, size_t bytes, size_t zeros = 0) {
+  const T* source = (const T*)from;
+  int count = (int)bytes / xp_unit<T>::bytes, kept = count - (int)zeros / xp_unit<T>::bytes;
+  for (int i = 0; i < count; ++i) to[i] = i < kept ? source[i] : (T)0;
+}
+XP_FN void __pipeline_commit() {}
+XP_FN void __pipeline_wait_prior(int) {}
+
 // Tensor-core fragments.
 namespace nvcuda {
 namespace wmma {

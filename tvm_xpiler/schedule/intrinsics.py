@@ -1,0 +1,60 @@
+"""TVM's tensor intrinsics, each parsed when a plan first names it.
+
+Importing ``tvm.s_tir.tensor_intrin`` parses some 120 of them, which takes half a minute; a plan needs five. Their modules are therefore
+executed with the parser held back, and what they register is parsed by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from tvm_xpiler.core.tir import TensorIntrin, s_tir, tvmscript
+
+_PACKAGE = "tvm.s_tir.tensor_intrin"
+
+
+def available(name: str) -> bool:
+    """Register an intrinsic of TVM's by name; say whether there is one."""
+    parts = _held().get(name)
+    if parts is None:
+        return False
+    if TensorIntrin.get(name, allow_missing=True) is None:
+        desc, impl = (part() if callable(part) else part for part in parts)
+        TensorIntrin.register(name, desc, impl, override=True)
+    return True
+
+
+@lru_cache(maxsize=1)
+def _held() -> dict[str, tuple[Any, Any]]:
+    """Return description and implementation of each intrinsic, not yet parsed."""
+    held: dict[str, tuple[Any, Any]] = {}
+
+    def register(name: str, desc: Any, impl: Any, override: bool = False) -> None:
+        del override
+        held[name] = desc, impl
+
+    def prim_func(function: Any = None, **options: Any) -> Any:
+        if function is None:
+            return lambda f: prim_func(f, **options)
+        parse = parser(**{"s_tir": True, **options})  # it looks at the stack for what the function refers to
+        return lru_cache(maxsize=1)(lambda: parse(function))
+
+    parser = tvmscript.prim_func
+    if _PACKAGE in sys.modules:  # somebody has paid for the whole import already
+        return held
+    package = types.ModuleType(_PACKAGE)
+    package.__path__ = [str(Path(s_tir.__file__ or "").parent / "tensor_intrin")]
+    with mock.patch.object(TensorIntrin, "register", register), mock.patch.object(tvmscript, "prim_func", prim_func):
+        sys.modules[_PACKAGE] = package
+        try:
+            importlib.import_module(f"{_PACKAGE}.cuda")
+        finally:
+            for module in [m for m in sys.modules if m == _PACKAGE or m.startswith(f"{_PACKAGE}.")]:
+                del sys.modules[module]  # TVM's own users shall find them parsed
+    return held
