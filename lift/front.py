@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
-from lift.layout import canonical, element_type, is_onchip, is_pointer, is_vector, layout
+from lift.layout import canonical, element_type, is_onchip, is_pointer, onchip_memory, is_vector, layout
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.source import SourceFile
@@ -60,6 +60,18 @@ class Front:
     platform: Platform
     has_device_variables: bool
     warp: int
+
+    @property
+    def joined(self) -> bool:
+        """Whether all clusters wait for one another, and nothing is for one cluster alone: then they are taken as one block."""
+        names: set[str] = set()
+        for declared in _own(self.unit, self.source):
+            for cursor in declared.walk_preorder():
+                if cursor.kind == CK.CALL_EXPR:
+                    names.add(cursor.spelling)
+                elif cursor.kind == CK.VAR_DECL and onchip_memory(cursor) == "shared":
+                    return False
+        return self.platform is Platform.BANG and bool(names & {"__sync_all", "__sync_all_ipu"}) and "__sync_cluster" not in names
 
 
 def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:

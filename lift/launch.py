@@ -66,14 +66,17 @@ def check_given(front: Front, given: Given) -> None:
             )
 
 
-def launched(platform: Platform, given: Given) -> Given:
+def launched(front: Front, given: Given) -> Given:
     """Return what is given with the launch as grid and block.
 
     A serial function is one thread. Of BANG's task dimension, a cluster is a block and its cores are threads; tasks that fill no
-    cluster run alone.
+    cluster run alone, and clusters that wait for one another are one block.
     """
+    platform = front.platform
     if not PLATFORMS[platform].axes:
         return replace(given, grid=(1, 1, 1), block=(1, 1, 1))
+    if platform is Platform.BANG and given.grid is not None and given.block is None and front.joined:
+        return replace(given, grid=(1, *given.grid[1:]), block=(given.grid[0], 1, 1))
     if platform is not Platform.BANG or given.grid is None or given.block is not None:
         return given
     x, y, z = given.grid

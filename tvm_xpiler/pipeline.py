@@ -180,7 +180,7 @@ class Session:
 
     def problem(self) -> Problem:
         """Return the launch, from a dry run or from the options."""
-        given = launches.launched(self.platform, self.options.given)
+        given = launches.launched(self.front, self.options.given)
         launches.check_given(self.front, given)
         parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
         if not self.front.wrapper:
@@ -212,7 +212,7 @@ class Session:
 
     def _refuse_overrun(self) -> None:
         """Raise the diagnostic of a kernel that leaves memory of its own, whatever the sizes of its arguments."""
-        front, given = self.front, launches.launched(self.platform, self.options.given)
+        front, given = self.front, launches.launched(self.front, self.options.given)
         large = {p.name: (_LARGE, "inout") for p in front.parameters if p.pointer}
         problem = launches.from_options(front, replace(given, buffers=large), self.platform)
         try:
@@ -228,13 +228,15 @@ def oracle_of(front: Front, options: Options) -> Oracle:
     """Return the oracle of a parsed file."""
     setup = None
     if not front.wrapper:
-        given = launches.launched(front.platform, options.given)
+        given = launches.launched(front, options.given)
         grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
         setup = f"dim3({grid}), dim3({block}), {given.shared_bytes}"
     defines = [f"XP_WARP={front.warp}"]
     chip = CHIPS[options.chip]
     if front.platform is Platform.BANG and chip.address > 1:
         defines += [f"XP_ADDRESS={chip.address}", f"XP_COUNT={chip.count}"]
+    if front.joined:
+        defines.append("XP_JOINED")
     header = PLATFORMS[front.platform].header
     assert header is not None
     return Oracle(

@@ -81,8 +81,8 @@ PLATFORMS: dict[Platform, PlatformSpec] = {
             "bang.h",
             ("blockIdx.z", "blockIdx.y", "blockIdx.x", "threadIdx.x"),
             1,
-            4,
-            (4, 1, 1),
+            64,  # the cores of 16 clusters that wait for one another
+            (64, 1, 1),
             (2**31 - 1, 65535, 65535),
             2 << 20,
         ),

@@ -150,9 +150,7 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     spatial = [loops[i] for i, r in enumerate(seen.reduces) if not r]
     reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
     sch.reorder(*spatial, *reduce)
-    if not spatial:
-        return False
-    outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
+    outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0] if spatial else sch.add_unit_loop(reduce[0])
     inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
     threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), machine.lanes) if few else machine.lanes
     _, lane = sch.split(inner, [None, threads])
@@ -171,7 +169,8 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machi
     if not spatial:
         spatial = [sch.add_unit_loop(loops[0] if loops else block)]
     flat = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
-    threads = 256 if seen.spatial >= 256 * 32 else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+    # A single element is one thread's: without an iterator nothing would keep the others from writing it, too.
+    threads = 1 if seen.spatial == 1 else 256 if seen.spatial >= 256 * 32 else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
     outer, inner = sch.split(flat, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(inner, "threadIdx.x")

@@ -45,10 +45,11 @@ void xp_vector_rule(const void* p, size_t bytes);  // a finding where address or
 #define XP_RULE(p, n)
 #endif
 
-#define coreId ((int)threadIdx.x)
-#define coreDim ((int)blockDim.x)
-#define clusterId ((int)(blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z)))
-#define clusterDim ((int)(gridDim.x * gridDim.y * gridDim.z))
+// A block is a cluster of four cores, a task that runs alone, or, where clusters wait for one another, all clusters.
+#define coreDim ((int)blockDim.x < 4 ? (int)blockDim.x : 4)
+#define coreId ((int)threadIdx.x % coreDim)
+#define clusterId ((int)(blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z)) * ((int)blockDim.x / coreDim) + (int)threadIdx.x / coreDim)
+#define clusterDim ((int)(gridDim.x * gridDim.y * gridDim.z) * ((int)blockDim.x / coreDim))
 #define taskIdX ((int)(blockIdx.x * blockDim.x + threadIdx.x))
 #define taskIdY ((int)blockIdx.y)
 #define taskIdZ ((int)blockIdx.z)
@@ -68,7 +69,7 @@ XP_FN void __sync_copy_nram_to_dram() {}
 #ifdef XP_PARSE
 XP_FN void __sync_all() { xp_block_barrier(); }
 #else
-void __sync_all();  // across clusters: the runtime refuses it where there is more than one
+void __sync_all();  // across blocks the runtime refuses it
 #endif
 XP_FN void __sync_all_ipu() { __sync_all(); }
 
@@ -280,6 +281,40 @@ template <class T> XP_FN void __bang_reduce_sum(T* d, const T* a, int n) {
   for (int j = 0; j < n / m; ++j) { T r = (T)0; for (int i = 0; i < m; ++i) r = r + a[j * m + i]; d[j * m] = r; }
 }
 
+// ---- by masks, and searching: use in mlu-ops ---------------------------------------------------------------------------------------
+template <class T> XP_FN unsigned __bang_count(const T* mask, int n) {
+  unsigned r = 0;
+  for (int i = 0; i < n; ++i) r += mask[i] == (T)0 ? 0 : 1;
+  return r;
+}
+template <class T> XP_FN void __bang_collect(T* d, const T* a, const T* mask, int n) {
+  int at = 0;
+  for (int i = 0; i < n; ++i)
+    if (!(mask[i] == (T)0)) { d[at] = a[i]; at = at + 1; }
+}
+#ifndef XP_TRACKED  // integers among floats: such texts have no tracked form
+// The number of elements comes first, as an unsigned; they follow from byte 128 on.
+template <class T> XP_FN void __bang_select(T* d, const T* a, const T* mask, int n) {
+  int at = 0;
+  for (int i = 0; i < n; ++i)
+    if (!(mask[i] == (T)0)) { d[128 / (int)sizeof(T) + at] = a[i]; at = at + 1; }
+  ((unsigned*)d)[0] = (unsigned)at;
+}
+// The value, and from byte 4 on its first position as an unsigned.
+template <class T> XP_FN void xp_search(T* d, const T* a, int n, bool largest) {
+  T best = a[0];
+  unsigned at = 0;
+  for (int i = 1; i < n; ++i)
+    if (largest ? best < a[i] : a[i] < best) { best = a[i]; at = (unsigned)i; }
+  d[0] = best;
+  ((unsigned*)d)[1] = at;
+}
+template <class T> XP_FN void __bang_argmax(T* d, const T* a, int n) { xp_search(d, a, n, true); }
+template <class T> XP_FN void __bang_argmin(T* d, const T* a, int n) { xp_search(d, a, n, false); }
+template <class T> XP_FN void __bang_max(T* d, const T* a, int n) { xp_search(d, a, n, true); }
+template <class T> XP_FN void __bang_min(T* d, const T* a, int n) { xp_search(d, a, n, false); }
+#endif
+
 // ---- matrices: int8, int16 and float operands, float sums; `fix` scales the result by 2**fix ---------------------------------------
 template <class D, class T> XP_FN void __bang_transpose(D* d, const T* a, int h, int w) {
   for (int y = 0; y < h; ++y) for (int x = 0; x < w; ++x) d[x * h + y] = (D)a[y * w + x];
@@ -343,7 +378,11 @@ cudaError_t __cudaPushCallConfiguration(cnrtDim3_t dim, cnrtFunctionType_t type,
 #else
 namespace xp {  // a cluster is a block; a task of type BLOCK runs alone
 inline Config configure(const char* name, cnrtDim3_t d, cnrtFunctionType_t type, cnrtQueue_t) {
+#ifdef XP_JOINED
+  unsigned cores = type == CNRT_FUNC_TYPE_BLOCK ? 1 : d.x;
+#else
   unsigned cores = type == CNRT_FUNC_TYPE_BLOCK ? 1 : 4;
+#endif
   return {name, dim3(d.x / cores, d.y, d.z), dim3(cores, 1, 1), 0};
 }
 }  // namespace xp

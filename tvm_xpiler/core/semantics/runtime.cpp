@@ -242,8 +242,8 @@ void* xp_warp_arena(size_t bytes) {
 void* xp_dynamic_shared() { return dynamic_shared; }
 // On-chip arrays of a core: made at the first use, poisoned for each block.
 void* xp_onchip(int id, size_t bytes) {
-  static struct { Region* region; long block; } held[256][8];
-  if (id >= 256 || current >= 8) fail("more than 256 on-chip arrays, or 8 cores");
+  static struct { Region* region; long block; } held[256][64];
+  if (id >= 256 || current >= 64) fail("more than 256 on-chip arrays, or 64 cores");
   auto& h = held[id][current];
   if (!h.region) { h.region = &add_region(bytes, 200 + id, 1); h.region->per_block = true; h.block = -1; }
   if (h.block != block_number) {
@@ -253,7 +253,7 @@ void* xp_onchip(int id, size_t bytes) {
   return h.region->base;
 }
 void __sync_all() {
-  if (xp_grid_dim.x * xp_grid_dim.y * xp_grid_dim.z > 1) fail("__sync_all across clusters is not modelled: launch one cluster");
+  if (xp_grid_dim.x * xp_grid_dim.y * xp_grid_dim.z > 1) fail("__sync_all across clusters beside memory or barriers of one cluster is not modelled: launch one cluster");
   xp_block_barrier();
 }
 
