@@ -153,6 +153,7 @@ class Serializer:
         self.writer = _Writer(self)
         self.counters: dict[str, Any] = {}  # loop variables that nothing else changes, while their loop is written
         self.memory: dict[str, Any] = {}
+        self.whole: set[str] = set()  # buffers that are not to shrink
         self.allocated: list[Any] = []
         wide = any(has_barrier(s) for s in program.body)
         self.threads = self.count if wide else 1
@@ -207,8 +208,10 @@ class Serializer:
         b = self.by_name[name]
         at = self.writer.integer(index, "int32")
         if b.scope != "global" and any(n.op == "elem" or (n.op == "local" and n.attr not in self.counters) for n in E.walk(index)):
-            # TVM would shrink the buffer to what such an address names, outside of where that is known; a cast hides it.
+            # TVM would shrink the buffer to what such an address names, outside of where that is known: a cast hides it, and the ends
+            # of the buffer are named, too, where the address is the only one.
             at = tirx.reinterpret("int32", tirx.Cast("uint32", at))
+            self.whole.add(name)
         if b.scope == "local" and self.threads > 1:
             at = self.thread * tirx.const(b.size, "int32") + at
         if b.scope == "warp":
@@ -313,7 +316,9 @@ class Serializer:
 
     def nest(self, position: int, opaque: bool) -> Any:
         """Return the launch as block loops round the serial body."""
-        body = _sequence([self.item(i) for i in self.items])
+        items = [self.item(i) for i in self.items]
+        ends = [(self.memory[name], end) for name in sorted(self.whole) for end in (0, int(self.memory[name].ty.shape[0]) - 1)]
+        body = _sequence([*(tirx.Evaluate(tirx.address_of(held[tirx.const(end, "int32")])) for held, end in ends), *items])
         written = {name for name in ir.changed(self.program.body)[1] if self.by_name[name].scope == "global"}
         reads = [self._whole(n) for n, b in self.by_name.items() if b.scope == "global" and n not in written]
         writes = [self._whole(n) for n in sorted(written)]
