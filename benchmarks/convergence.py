@@ -18,7 +18,7 @@ from lift.lifted import lift
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.source import read_source
 from tvm_xpiler.manifest import Entry, read_manifest
-from tvm_xpiler.pipeline import Session
+from tvm_xpiler.session import Session
 
 
 def normal_form(entry: Entry) -> str:

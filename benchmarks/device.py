@@ -34,7 +34,7 @@ def prepare(manifest: Path, out: Path, arch: str, target: str, suffix: str) -> i
     from tvm_xpiler.core.kernels import TensorSpec
     from tvm_xpiler.emit.emitted import c_signature, entry_name
     from tvm_xpiler.manifest import read_manifest
-    from tvm_xpiler.pipeline import Session
+    from tvm_xpiler.session import Session
     from tvm_xpiler.verify.inputs import make, poisoned
 
     (out / "hip").mkdir(parents=True, exist_ok=True)

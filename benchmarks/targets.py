@@ -128,7 +128,7 @@ def cpu(manifest: Path) -> int:
     from tvm_xpiler.core.tir import runtime
     from tvm_xpiler.emit.llvm import emit_llvm
     from tvm_xpiler.manifest import read_manifest
-    from tvm_xpiler.pipeline import Session
+    from tvm_xpiler.session import Session
     from tvm_xpiler.verify.inputs import make
 
     ratios: list[float] = []

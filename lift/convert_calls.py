@@ -125,6 +125,7 @@ class CallConverter(ExprConverter):
             tuple(self.locals.items()),
             tuple(self.out),
             tuple(self.assumed),
+            self.punned,
         )
 
     def body(self, function: Cursor) -> None:

@@ -102,6 +102,7 @@ class ExprConverter(PlaceConverter):
             and found.dtype
             and found.dtype != held.dtype
             and held.scope in {"shared", "local"}
+            and not (found.size > 1 and (DTYPE_BYTES[held.dtype], DTYPE_BYTES[found.dtype]) == (2, 4))  # a vector moves their bits
             and not (
                 held.dtype in E.INT_DTYPES and found.dtype in E.INT_DTYPES and DTYPE_BYTES[held.dtype] in (1, DTYPE_BYTES[found.dtype])
             )

@@ -9,7 +9,7 @@ from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, dtype_of, span_of
 from lift.expr import Expr
-from lift.layout import canonical, element_type, fields, is_array, is_indexed, is_pointer, is_record, is_vector, layout
+from lift.layout import canonical, element_type, fields, is_array, is_indexed, is_pointer, is_record, is_vector, layout, stride
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, RecordVar, ScalarVar, Value
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import DTYPE_BYTES
@@ -43,6 +43,7 @@ class PlaceConverter:
         self.globals: dict[int, Place] = {}
         self.at = 0
         self.assumed: dict[str, None] = {}
+        self.punned = False
         self.used: set[str] = set()  # buffers that were read or written
         self.inline: Callable[[Cursor, list[Value], Place | None, Type], Value | None]
 
@@ -116,15 +117,23 @@ class PlaceConverter:
                     if found is None or found.dtype is None:
                         raise self.refuse(cursor, f"a struct '{ctype.spelling}' with several element types cannot lie in a buffer")
                     if found.dtype != self.buffers[buffer].dtype:
-                        raise self.refuse(cursor, f"'{buffer}' holds {self.buffers[buffer].dtype}, not {found.dtype}")
+                        return Aggregate(self.seen_as(buffer, index, found.dtype, found.size, cursor), ctype)
                     return Aggregate(tuple(ir.elem(buffer, E.add(index, E.const(i)), found.dtype) for i in range(found.size)), ctype)
         raise self.refuse(cursor, "this kind of value is not modelled")
+
+    def seen_as(self, buffer: str, index: Expr, dtype: str, count: int, cursor: Cursor) -> tuple[Expr, ...]:
+        """Read a vector of ``count`` elements whose type is another than the buffer's; ``index`` counts the buffer's elements."""
+        step, rest = divmod(DTYPE_BYTES[dtype], DTYPE_BYTES[self.buffers[buffer].dtype])
+        if not step or rest:
+            raise self.refuse(cursor, f"'{buffer}' holds {self.buffers[buffer].dtype}, not {dtype}")
+        return tuple(self.read_scalar(buffer, E.add(index, E.const(step * i)), dtype, cursor) for i in range(count))
 
     def read_scalar(self, buffer: str, index: Expr, dtype: str, cursor: Cursor) -> Expr:
         self.used.add(buffer)
         held = self.buffers[buffer].dtype
         if held == dtype:
             return ir.elem(buffer, index, dtype)
+        self.punned |= "float" in held + dtype
         size, unit = DTYPE_BYTES[dtype], DTYPE_BYTES[held]
         if size == unit:
             value = ir.elem(buffer, index, held)
@@ -132,6 +141,9 @@ class PlaceConverter:
         if unit == 1 and dtype in E.INT_DTYPES:
             parts = tuple(ir.elem(buffer, E.add(index, E.const(i)), held) for i in range(size))
             return E.node("pack", parts, dtype=dtype)
+        if (unit, size) == (2, 4):
+            low, high = (ir.elem(buffer, E.add(index, E.const(i)), held) for i in range(2))
+            return E.word(low, high, dtype)
         raise self.refuse(cursor, f"'{buffer}' holds {held} and is read as {dtype}")
 
     def write(self, place: Place, value: Value, cursor: Cursor) -> None:
@@ -170,10 +182,20 @@ class PlaceConverter:
                 value = ir.elem(str(first.attr), E.add(first.args[0], i), first.dtype)
                 copy = ir.Write(buffer, E.add(index, i), self.convert(value, self.buffers[buffer].dtype), self.at)
                 self.out.append(ir.For(counter.name, E.const(0), E.const(len(leaves)), E.const(1), (copy,), self.at))
-            case Memory(buffer, index, _), Aggregate(leaves, _, _):
+            case Memory(buffer, index, _), Aggregate(leaves, ctype, _):
                 self.used.add(buffer)
+                held, unit = self.buffers[buffer].dtype, DTYPE_BYTES[self.buffers[buffer].dtype]
+                words = (
+                    ctype is not None
+                    and bool(leaves)
+                    and (unit, DTYPE_BYTES[leaves[0].dtype]) == (2, 4)
+                    and stride(ctype, held) == 2 * len(leaves)
+                )
                 for at, leaf in enumerate(self.settle(leaves)):
-                    self.out.append(ir.Write(buffer, E.add(index, E.const(at)), self.convert(leaf, self.buffers[buffer].dtype), self.at))
+                    if words:  # a vector of words over 16-bit elements keeps their bits
+                        self.write_scalar(buffer, E.add(index, E.const(2 * at)), leaf, cursor)
+                        continue
+                    self.out.append(ir.Write(buffer, E.add(index, E.const(at)), self.convert(leaf, held), self.at))
             case Memory(buffer, index, ctype), Expr():
                 self.write_scalar(buffer, index, self.convert(value, dtype_of(canonical(ctype)) or value.dtype), cursor)
             case _:
@@ -213,6 +235,7 @@ class PlaceConverter:
             held in E.INT_DTYPES and value.dtype in E.INT_DTYPES and DTYPE_BYTES[held] == DTYPE_BYTES[value.dtype]
         ):
             size, unit = DTYPE_BYTES[value.dtype], DTYPE_BYTES[held]
+            self.punned |= "float" in held + value.dtype
             if size == unit:
                 value = E.node("call", (value,), "bitcast", held)
             elif unit == 1 and value.dtype in E.INT_DTYPES and size > 1:
@@ -225,6 +248,10 @@ class PlaceConverter:
                             self.at,
                         )
                     )
+                return
+            elif (unit, size) == (2, 4) and not (value.is_int and held in E.INT_DTYPES):
+                for i in range(2):
+                    self.out.append(ir.Write(buffer, E.add(index, E.const(i)), E.part(value, i, held), self.at))
                 return
             elif not (value.is_int and held in E.INT_DTYPES):
                 raise self.refuse(cursor, f"'{buffer}' holds {held} and is written as {value.dtype}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, span_of
-from lift.layout import canonical, element_type, is_onchip, is_pointer, onchip_memory, is_vector, layout
+from lift.layout import canonical, element_type, is_onchip, is_pointer, is_vector, layout, onchip_memory
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.source import SourceFile

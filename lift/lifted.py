@@ -35,6 +35,7 @@ class Lifted:
         reason: Why the grade is not A; empty for A.
         assumed: What the text does not say and lifting took for granted.
         origins: For blocks of grade A, the lines of the source that they came from.
+        punned: Whether bits of floats are seen as another type somewhere, as in copies of vectors of words.
     """
 
     func: PrimFunc
@@ -42,6 +43,7 @@ class Lifted:
     reason: str = ""
     assumed: tuple[str, ...] = ()
     origins: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    punned: bool = False
 
 
 def programs(front: Front, problem: Problem) -> list[Program]:
@@ -68,6 +70,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
     try:
         converted = programs(front, problem)
         assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed))
+        punned = any(program.punned for program in converted)
         reason = "asked for"
         if at_most == "A":
             expr.allow(MAX_NODES)
@@ -75,7 +78,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
                 text = front.source.text
                 normal, places = _normal(converted, problem, text)
                 lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
-                return Lifted(normal, "A", "", assumed, tuple(lines.items()))
+                return Lifted(normal, "A", "", assumed, tuple(lines.items()), punned)
             except NotNormal as why:
                 reason = str(why)
             except RecursionError:
@@ -88,7 +91,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
             func, grade = imperative(converted, problem)
         except NotNormal as why:
             raise LiftError("XP120", f"{reason}; and no imperative form: {why}") from None
-        return Lifted(func, grade, reason, assumed)
+        return Lifted(func, grade, reason, assumed, punned=punned)
     finally:
         sys.setrecursionlimit(limit)
 

@@ -107,6 +107,9 @@ class ValueWriter:
                 byte = byte if place == 0 else tirx.shift_left(byte, tirx.const(8 * place, "int32"))
                 result = byte if result is None else tirx.bitwise_or(result, byte)
             return result if dtype == "int32" else tirx.Cast(dtype, result)
+        if e.op in {"word", "part"}:
+            found = self.bits(e, facts)
+            return found if e.dtype == dtype else tirx.Cast(dtype, found)
         if e.op == "call":
             found = self.call(e, facts)
             return found if e.dtype == dtype else tirx.Cast(dtype, found)
@@ -203,9 +206,24 @@ class ValueWriter:
                 "max": tirx.max, "min": tirx.min,
             }  # fmt: skip
             return table[e.op](a, b)
+        if e.op in {"word", "part"}:
+            return self.bits(e, facts)
         if e.op == "call":
             return self.call(e, facts)
         raise ValueError(f"no floating-point form of {e.op}")
+
+    def bits(self, e: Expr, facts: Expr) -> Any:
+        """Write two 16-bit values as one of 32 bits, or a half of such a one, as ``e.dtype``."""
+
+        def seen(value: Any, dtype: str) -> Any:
+            return value if str(value.ty) == dtype else tirx.reinterpret(dtype, value)
+
+        if e.op == "part":
+            whole = seen(self.value(e.args[0], facts), "uint32")
+            half = tirx.shift_right(whole, tirx.const(16, "uint32")) if e.attr else whole
+            return seen(tirx.Cast("uint16", half), e.dtype)
+        low, high = (tirx.Cast("uint32", seen(self.value(a, facts), "uint16")) for a in e.args)
+        return seen(tirx.bitwise_or(low, tirx.shift_left(high, tirx.const(16, "uint32"))), e.dtype)
 
     def call(self, e: Expr, facts: Expr) -> Any:
         name = str(e.attr)

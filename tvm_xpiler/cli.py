@@ -71,7 +71,7 @@ _symbolic_option = click.option(
 
 def _options(o: dict[str, Any]) -> Any:
     from tvm_xpiler.manifest import buffer_option, extent, extents
-    from tvm_xpiler.pipeline import Options
+    from tvm_xpiler.session import Options
 
     def pairs(items: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
         result = []
@@ -245,15 +245,15 @@ def lift(kernel: Path, **o: Any) -> None:
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
-    from lift.lifted import lift as lift_front
-    from tvm_xpiler.pipeline import TARGETS, Session, emit_for
+    from tvm_xpiler.pipeline import TARGETS, emit_for
+    from tvm_xpiler.session import Session
 
     if target not in TARGETS:
         raise EmitError("XP402", f"unknown target '{target}'", hint=f"known: {', '.join(TARGETS)}")
     options = _options(o)
     session = Session(read_source(kernel), None, options)
     problem = session.problem()
-    func = lift_front(session.front, problem).func
+    func = session.lift(problem).func
     click.echo(emit_for(target, func, problem, options.arch).text)
     _err.print("not verified: use translate")
     sys.exit(NOT_VERIFIED)

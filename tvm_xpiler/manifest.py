@@ -10,7 +10,7 @@ from typing import Any
 from tvm_xpiler.core.arithmetic import Extent
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import ConfigError
-from tvm_xpiler.pipeline import Options
+from tvm_xpiler.session import Options
 
 if sys.version_info >= (3, 11):
     import tomllib

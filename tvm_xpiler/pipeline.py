@@ -1,24 +1,21 @@
-"""The stages in order: parse, launch, examine, lift, emit, verify."""
+"""A kernel to code for its targets: examine, emit, verify, and what is tried where a verdict fails."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codegen_bang.document import emit_bang
-from lift import launch as launches
 from lift.canonical import canonical_text
 from lift.capacity import check_capacity
-from lift.front import Front, read
-from lift.lifted import Lifted, lift
+from lift.front import read
+from lift.lifted import Lifted
 from sketch_repair.repair import Repaired, repair
-from tvm_xpiler.core.arithmetic import Extent, evaluate
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
-from tvm_xpiler.core.errors import EmitError, LiftError, RunError, XpilerError
+from tvm_xpiler.core.errors import EmitError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
-from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
+from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.core.tir import PrimFunc
@@ -28,7 +25,8 @@ from tvm_xpiler.emit.llvm import emit_llvm
 from tvm_xpiler.emit.simt import emit_rocm, emit_simt
 from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.proposal import Proposer, Task
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
 from tvm_xpiler.verify.algebraic import NotShown, equal
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
@@ -37,53 +35,6 @@ from tvm_xpiler.verify.written import Written, written
 
 TARGETS = ("llvm", "cuda", "hip", "rocm", "bang")
 _ARTIFACTS = {"cuda": "CUDA text", "hip": "HIP text", "rocm": "HIP text of the code object's schedule", "bang": "BANG text"}
-_LARGE = 1 << 22  # elements
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a kernel is launched and what is asked for; see the command line for their meaning.
-
-    ``proposers`` are asked for ``plans`` plans each, besides the rules; ``plan`` is the user's own and is used alone.
-    ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
-    """
-
-    scalars: Mapping[str, float] = field(default_factory=dict)
-    buffers: Mapping[str, tuple[Extent, str]] = field(default_factory=dict)
-    grid: tuple[Extent, Extent, Extent] | None = None
-    block: tuple[Extent, Extent, Extent] | None = None
-    shared_bytes: Extent = 0
-    entry: str | None = None
-    arch: str | None = None
-    include: tuple[str, ...] = ()
-    seed: int = 1
-    sets: int | None = None
-    timeout: float = 60.0
-    warp: int | None = None
-    chip: str = DEFAULT_CHIP
-    round_trip: bool = False
-    prove: bool = False
-    proposers: tuple[Proposer, ...] = ()
-    plans: int = 4
-    plan: Plan | None = None
-    symbolic: tuple[str, ...] = ()
-
-    @property
-    def given(self) -> launches.Given:
-        """What is known of the launch; sizes that are arithmetic over scalars are worked out.
-
-        Raises:
-            ConfigError: XP112.
-        """
-
-        def three(extents: tuple[Extent, Extent, Extent] | None) -> tuple[int, int, int] | None:
-            if extents is None:
-                return None
-            x, y, z = (evaluate(extent, self.scalars) for extent in extents)
-            return x, y, z
-
-        buffers = {name: (evaluate(size, self.scalars), role) for name, (size, role) in self.buffers.items()}
-        return launches.Given(self.scalars, buffers, three(self.grid), three(self.block), evaluate(self.shared_bytes, self.scalars))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,113 +96,6 @@ class Translation:
         return panel(self)
 
 
-class Session:
-    """One source file on its way through the stages; each is timed."""
-
-    def __init__(
-        self,
-        source: SourceFile,
-        platform: Platform | None,
-        options: Options,
-        on_stage: Callable[[str], None] | None = None,
-    ) -> None:
-        suffix = source.name[source.name.rfind(".") :] if "." in source.name else ""
-        found = platform or dialect_of(suffix)
-        if found is None:
-            raise LiftError("XP002", f"{source.name}: the ending '{suffix}' names no dialect", hint="known: .cu .hip .mlu .c .cpp")
-        self.source, self.platform, self.options = source, found, options
-        self.seconds: dict[str, float] = {}
-        self._on_stage = on_stage
-        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp))
-        if found is Platform.BANG:
-            check_capacity(self.front, CHIPS[options.chip])
-        self.oracle = oracle_of(self.front, options)
-        self.oracle.start("native")
-
-    def timed(self, stage: str, work: Callable[[], Any]) -> Any:
-        """Run ``work`` under a stage's clock."""
-        if self._on_stage is not None:
-            self._on_stage(stage)
-        begin = time.perf_counter()
-        try:
-            return work()
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
-
-    def problem(self) -> Problem:
-        """Return the launch, from a dry run or from the options."""
-        given = launches.launched(self.front, self.options.given)
-        launches.check_given(self.front, given)
-        parameters = [(p.dtype, None if p.pointer else given.scalars[p.name]) for p in self.front.parameters]
-        if not self.front.wrapper:
-            if launches.missing_buffers(self.front, given):
-                given = launches.with_reach(self.front, given, self._probe(parameters))
-            return launches.from_options(self.front, given, self.platform)
-        try:
-            events = self.oracle.record(parameters)
-        except RunError as error:
-            if error.code in {"XP301", "XP302"}:
-                raise
-            raise LiftError(
-                "XP110",
-                f"the dry run of '{self.front.entry}' failed: {error.message}",
-                hint="give --entry KERNEL with --grid, --block and --buffer",
-            ) from None
-        return launches.from_record(self.front, given, events, self.platform)
-
-    def _probe(self, parameters: list[tuple[str, float | None]]) -> list[tuple[int, bool, bool]]:
-        try:
-            return self.oracle.probe(parameters, self.options.timeout / 2)
-        except RunError as error:
-            if error.code in {"XP301", "XP302"}:
-                raise
-            self._refuse_overrun()
-            missing = launches.missing_buffers(self.front, self.options.given)
-            hint = "give them: " + " ".join(f"--buffer {name}=SIZE:in|out|inout" for name in missing)
-            raise LiftError("XP110", f"no sizes could be found by running '{self.front.entry}': {error.message}", hint=hint) from None
-
-    def _refuse_overrun(self) -> None:
-        """Raise the diagnostic of a kernel that leaves memory of its own, whatever the sizes of its arguments."""
-        front, given = self.front, launches.launched(self.front, self.options.given)
-        large = {p.name: (_LARGE, "inout") for p in front.parameters if p.pointer}
-        problem = launches.from_options(front, replace(given, buffers=large), self.platform)
-        try:
-            found = examine(self.oracle, problem, self.options.seed).findings
-        except XpilerError:
-            return
-        overrun = next((f for f in found if f.code == "XP202" and f.argument is None), None)
-        if overrun is not None:
-            refuse_wrong_source(self.source, Examination((overrun,), (), 0, "", 0, 0))
-
-
-def oracle_of(front: Front, options: Options) -> Oracle:
-    """Return the oracle of a parsed file."""
-    setup = None
-    if not front.wrapper:
-        given = launches.launched(front, options.given)
-        grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
-        setup = f"dim3({grid}), dim3({block}), {given.shared_bytes}"
-    defines = [f"XP_WARP={front.warp}"]
-    chip = CHIPS[options.chip]
-    if front.platform is Platform.BANG and chip.address > 1:
-        defines += [f"XP_ADDRESS={chip.address}", f"XP_COUNT={chip.count}"]
-    if front.joined:
-        defines.append("XP_JOINED")
-    header = PLATFORMS[front.platform].header
-    assert header is not None
-    return Oracle(
-        front.source,
-        front.runnable,
-        header,
-        front.entry,
-        [None if p.pointer else p.type_text for p in front.parameters],
-        setup,
-        front.has_device_variables,
-        options.timeout,
-        defines,
-    )
-
-
 def translate(
     source: SourceFile,
     targets: Sequence[str],
@@ -278,7 +122,7 @@ def translate(
     session = Session(source, platform, options, on_stage)
     problem = session.timed("launch", session.problem)
     session.oracle.start("checked", "tracked")
-    lifted = session.timed("lift", lambda: lift(session.front, problem))
+    lifted = session.lift(problem)
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
     refuse_wrong_source(source, examination)
     result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, targets, examination))
@@ -289,7 +133,7 @@ def translate(
     if not all(t.ok for t in result.values()) and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         try:
-            plain = session.timed("lift", lambda: lift(session.front, problem, at_most="C"))
+            plain = session.lift(problem, at_most="C")
             second = session.timed("emit and verify", lambda: _judge(session, problem, plain, targets, examination))
         except XpilerError:
             second = {}
@@ -298,21 +142,6 @@ def translate(
     if not all(t.ok for t in result.values()):
         refuse_wrong_source(source, examination, "XP203")
     return Translation(source, problem, examination, lifted, result, session.seconds, options.arch)
-
-
-def refuse_wrong_source(source: SourceFile, examination: Examination, code: str = "") -> None:
-    """Raise the diagnostic of a source that computes no single function, or the first finding with ``code``."""
-    fatal = examination.fatal or next((f for f in examination.findings if f.code == code), None)
-    if fatal is not None:
-        where = f"block {fatal.block}, thread {fatal.thread}"
-        hints = {
-            "XP201": "put __syncthreads() between them, or use an atomic",
-            "XP202": "guard the access, or give the sizes that the kernel expects",
-            "XP206": "pad the array, or name the chip that the file was written for: --chip",
-            "XP204": "move the barrier out of the condition",
-            "XP203": "outputs depend on it: write the memory before it is read",
-        }
-        raise LiftError(fatal.code, f"{fatal.message}; {where}", fatal.span(source), hints.get(fatal.code))
 
 
 def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence[str], examination: Examination) -> dict[str, Target]:
@@ -408,6 +237,8 @@ def proved(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | No
         return verdict
     if text is None:
         return replace(verdict, proof="not shown beyond testing: only texts are run on residues")
+    if not oracle.available("algebraic"):
+        return replace(verdict, proof="not shown beyond testing: the source has no form on residues")
     if verdict.sampled or verdict.bounds == "narrow":
         return replace(verdict, proof="not shown beyond testing: what was compared is a sample, or computed in another type")
     shown = equal(oracle, text, problem, int_range, seed)
@@ -426,7 +257,7 @@ def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
     )
     try:
         session = Session(SourceFile(f"emitted{code.suffix}", code.text), None, options)
-        again = lift(session.front, session.problem())
+        again = session.lift(session.problem())
     except XpilerError as error:
         return f"does not lift: [{error.code}] {error.message}"
     if again.grade != "A":

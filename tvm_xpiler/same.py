@@ -6,9 +6,9 @@ import difflib
 from dataclasses import dataclass, replace
 
 from lift.canonical import canonical_text
-from lift.lifted import Lifted, lift
+from lift.lifted import Lifted
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.pipeline import Options, Session
+from tvm_xpiler.session import Options, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def compare(first: SourceFile, second: SourceFile, options: Options, dtypes: boo
             scalars={k: v for k, v in options.scalars.items() if k in known},
             buffers={k: v for k, v in options.buffers.items() if k in known},
         )
-        lifted.append(lift(session.front, session.problem()))
+        lifted.append(session.lift(session.problem()))
     texts = [canonical_text(one.func, dtypes, order).splitlines() for one in lifted]
     difference = difflib.unified_diff(texts[0], texts[1], first.name, second.name, lineterm="", n=2)
     return Comparison(lifted[0], lifted[1], tuple(difference))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lift.canonical import canonical_text
 from lift.generalize import generalize
-from lift.lifted import Lifted, lift
+from lift.lifted import Lifted
 from tvm_xpiler import pipeline
 from tvm_xpiler.core.errors import EmitError, LiftError, XpilerError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
@@ -16,9 +16,10 @@ from tvm_xpiler.core.rebuild import Apart
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.core.tir import PrimFunc, ScheduleError
-from tvm_xpiler.pipeline import Options, Session, Target, Translation
+from tvm_xpiler.pipeline import Target, Translation
 from tvm_xpiler.schedule.general import general_plan
 from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.verify.verdict import Examination, Verdict, examine
 
 ALL = "all"
@@ -84,7 +85,7 @@ class Generalizer:
         options = replace(self.options, scalars=dict(scalars))
         session = Session(self.source, self.platform, options, self.on_stage)
         problem = session.timed("launch", session.problem)
-        return Point(options, session, problem, session.timed("lift", lambda: lift(session.front, problem)))
+        return Point(options, session, problem, session.lift(problem))
 
     def moved(self, **steps: float) -> dict[str, float]:
         """Return the base values moved by some multiples of each scalar's step."""
@@ -127,7 +128,7 @@ class Generalizer:
                     {name: self.dtypes[name]},
                 )
                 examination = self.examined(points[0])
-                pipeline.refuse_wrong_source(self.source, examination)
+                refuse_wrong_source(self.source, examination)
             except Apart as why:
                 reason = str(why)
             except XpilerError as error:
@@ -176,14 +177,14 @@ class Generalizer:
                 raise EmitError("XP401", str(error).splitlines()[0]) from None
             emitted[name] = pipeline.emit_for(name, lifted.func, problem, self.options.arch, plan)
         examination = self.examined(base)
-        pipeline.refuse_wrong_source(self.source, examination)
+        refuse_wrong_source(self.source, examination)
         result = pipeline.judged(session, problem, lifted, examination, emitted)
         for scalars in self.others():
             where = ", ".join(f"{n}={scalars[n]:g}" for n in self.dtypes)
             try:
                 point = self.at(scalars)
                 seen = self.examined(point)
-                pipeline.refuse_wrong_source(self.source, seen)
+                refuse_wrong_source(self.source, seen)
             except XpilerError as error:
                 self.notes.append(f"not tried at {where}, where the source itself is refused: [{error.code}] {error.message}")
                 continue

@@ -29,7 +29,7 @@ from lift.expr.integers import (
 )
 from lift.expr.logic import and_, eq0, implies, le0, not_, or_
 from lift.expr.nodes import FALSE, INT_DTYPES, TRUE, Expr, TooLarge, VarInfo, allow, const, const_value, info, int_value, node, reset, var
-from lift.expr.operations import COMMUTATIVE, binary, cast, load, select, undef
+from lift.expr.operations import COMMUTATIVE, binary, cast, load, part, select, undef, word
 from lift.expr.rewriting import (
     IDENTITY,
     open_reduce,
@@ -80,6 +80,7 @@ __all__ = [
     "not_",
     "open_reduce",
     "or_",
+    "part",
     "reads_data",
     "rebuild",
     "reduce_",
@@ -101,4 +102,5 @@ __all__ = [
     "undef",
     "var",
     "walk",
+    "word",
 ]

@@ -130,6 +130,27 @@ def cast(e: Expr, dtype: str) -> Expr:
     return node("cast", (e,), dtype=dtype)
 
 
+def word(low: Expr, high: Expr, dtype: str) -> Expr:
+    """Return the 32 bits of two 16-bit values side by side."""
+    if low.op == "part" and high.op == "part" and low.args[0] is high.args[0] and (low.attr, high.attr) == (0, 1):
+        whole = low.args[0]
+        if whole.dtype == dtype:
+            return whole
+    return node("word", (low, high), dtype=dtype)
+
+
+def part(e: Expr, place: int, dtype: str) -> Expr:
+    """Return the lower or upper half of a 32-bit value, its bits taken as ``dtype``."""
+    inner = e
+    while inner.op == "cast" and inner.is_int and inner.args[0].dtype in {"int32", "uint32"}:
+        inner = inner.args[0]
+    if inner.op == "word" and inner.args[place].dtype == dtype:
+        return inner.args[place]
+    if const_value(e) == 0:
+        return const(0, dtype)
+    return node("part", (e,), place, dtype)
+
+
 def undef(dtype: str) -> Expr:
     """Return the value of memory that nothing wrote."""
     return node("undef", (), dtype=dtype)

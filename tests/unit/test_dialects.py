@@ -13,7 +13,7 @@ from tvm_xpiler import Options, translate
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.fingerprint import SEMANTICS
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.pipeline import Session
+from tvm_xpiler.session import Session
 
 # One program, compiled twice: against the real intrinsics and against ours. Both print the same bits.
 X86 = r"""

@@ -9,11 +9,12 @@ import pytest
 
 from lift.front import read
 from lift.launch import from_options
-from tvm_xpiler import judge
+from tvm_xpiler import judge, translate
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.repeated import repeated
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.pipeline import Options, Session, oracle_of
+from tvm_xpiler.emit.execute import run_library
+from tvm_xpiler.session import Options, Session, oracle_of
 from tvm_xpiler.verify.verdict import examine
 
 
@@ -181,3 +182,27 @@ extern "C" void axpy(float* y, const float* x, int n) {
     mismatch = judge(original, wrong, options).mismatch
     assert mismatch is not None
     assert np.isfinite(mismatch.want)
+
+
+def test_vectors_of_words_move_the_bits_of_halves() -> None:
+    text = """
+#include <cuda_fp16.h>
+__global__ void staged(const half* __restrict__ x, half* __restrict__ y) {
+  __shared__ half tile[512];
+  int base = blockIdx.x * 512, t = threadIdx.x;
+  *reinterpret_cast<uint4*>(&tile[t * 8]) = *reinterpret_cast<const uint4*>(&x[base + t * 8]);
+  __syncthreads();
+  half r[8];
+  for (int i = 0; i < 8; i++) r[i] = __hmul(tile[511 - (t * 8 + i)], __float2half(2.0f));
+  *reinterpret_cast<float4*>(&y[base + t * 8]) = *reinterpret_cast<float4*>(r);
+}
+"""
+    options = Options(grid=(2, 1, 1), block=(64, 1, 1), buffers={"x": (1024, "in"), "y": (1024, "out")}, sets=3)
+    result = translate(SourceFile("staged.cu", text), ["llvm", "cuda"], options)
+    assert result.ok
+    assert result.lifted.grade == "A"
+    assert result.lifted.punned
+    assert {v.bounds for t in result.targets.values() for v in t.verdicts} == {"relative"}
+    x = np.random.default_rng(3).standard_normal(1024).astype(np.float16)
+    got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(1024, np.float16)})["y"]
+    np.testing.assert_array_equal(got, (x.reshape(2, 512)[:, ::-1] * np.float16(2)).reshape(-1))

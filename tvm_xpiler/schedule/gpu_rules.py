@@ -170,7 +170,13 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machi
         spatial = [sch.add_unit_loop(loops[0] if loops else block)]
     flat = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
     # A single element is one thread's: without an iterator nothing would keep the others from writing it, too.
-    threads = 1 if seen.spatial == 1 else 256 if seen.spatial >= 256 * 32 else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+    threads = (
+        1
+        if seen.spatial == 1
+        else 256
+        if seen.spatial >= 256 * 32
+        else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+    )
     outer, inner = sch.split(flat, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(inner, "threadIdx.x")

@@ -197,6 +197,7 @@ class Oracle:
              '#line 1 "kernel.cu"', body, '#line 1 "entry"', f"void xp_entry() {{ {call} }}", ""]
         )  # fmt: skip
         self._builds: dict[str, Future[Path]] = {}
+        self._withheld: frozenset[str] = frozenset()
         self._pool = ThreadPoolExecutor(max_workers=2)
 
     def start(self, *modes: str) -> None:
@@ -204,6 +205,10 @@ class Oracle:
         for mode in modes:
             if mode not in self._builds:
                 self._builds[mode] = self._pool.submit(self._build, mode)
+
+    def withhold(self, *modes: str) -> None:
+        """Keep the text from being run in modes that would not compute what it says."""
+        self._withheld |= frozenset(modes)
 
     def program(self, mode: str) -> Path:
         """Return the executable of ``mode``, built at need.
@@ -215,7 +220,9 @@ class Oracle:
         return self._builds[mode].result()
 
     def available(self, mode: str) -> bool:
-        """Say whether the text compiles in ``mode``."""
+        """Say whether the text compiles in ``mode``, and may be run so."""
+        if mode in self._withheld:
+            return False
         try:
             self.program(mode)
         except RunError as error:
