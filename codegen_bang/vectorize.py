@@ -15,7 +15,7 @@ BYTES = {
     "float32": 4, "float16": 2, "bfloat16": 2, "float64": 4, "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4,
     "int64": 8, "uint64": 8,
 }  # fmt: skip
-TYPES = {**C_NUMBERS, "float16": "half", "bool": "int8_t", "float64": "float"}  # the chip has no double
+TYPES = {**C_NUMBERS, "float16": "half", "bfloat16": "bfloat16_t", "bool": "int8_t", "float64": "float"}  # the chip has no double
 
 
 def narrow(e: Any) -> str:

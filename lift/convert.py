@@ -6,6 +6,7 @@ from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, TK, Cursor, binary_operator, dtype_of, span_of, unary_operator
 from lift.convert_calls import Alias, always_exits, exits
+from lift.convert_closures import closure_of, is_closure
 from lift.convert_loops import LoopConverter
 from lift.expr import Expr
 from lift.layout import canonical, element_type, is_array, is_pointer, is_record, layout
@@ -170,6 +171,9 @@ class Converter(LoopConverter):
             places[cursor.hash] = self.memory(cursor.spelling, cursor.type, "warp", cursor)
             return
         initial = self.initializer(cursor)
+        if initial is not None and is_closure(cursor.type):
+            places[cursor.hash] = closure_of(self, initial)
+            return
         if cursor.type.get_canonical().kind in (TK.LVALUEREFERENCE, TK.RVALUEREFERENCE) and initial is not None:
             places[cursor.hash] = self.place_of(initial)
             return

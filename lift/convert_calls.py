@@ -6,11 +6,12 @@ from itertools import pairwise
 
 from lift import expr as E
 from lift import ir
-from lift.clang_door import CK, TK, Cursor, binary_operator, constant, dtype_of, span_of, unary_operator
+from lift.clang_door import CK, TK, Cursor, Type, binary_operator, constant, dtype_of, span_of, unary_operator
+from lift.convert_closures import Closure, closure_of, frame_of, is_closure
 from lift.convert_expr import ExprConverter
 from lift.convert_places import Frame
 from lift.expr import Expr
-from lift.layout import canonical, element_type, is_pointer, layout
+from lift.layout import canonical, element_type, is_pointer, is_reference, layout
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, PointerVar, ScalarVar, Value
 from tvm_xpiler.core.kernels import Launch, Problem
 from tvm_xpiler.core.source import SourceFile
@@ -195,6 +196,9 @@ class CallConverter(ExprConverter):
                 arguments = arguments[1:]
             else:
                 receiver = self.frame.this
+        if isinstance(receiver, Closure):
+            inlined = self.inlined(receiver.body, arguments, None, cursor, frame_of(receiver), function.result_type)
+            return inlined if inlined is not None else E.const(0)
         primitive = self.primitive(name, arguments, cursor)
         if primitive is not None:
             return primitive
@@ -220,15 +224,24 @@ class CallConverter(ExprConverter):
         self.write(place, result, cursor)
         return self.read(place, cursor)
 
-    def inlined(self, function: Cursor, arguments: list[Cursor], receiver: Place | None, cursor: Cursor) -> Value | None:
+    def inlined(
+        self,
+        function: Cursor,
+        arguments: list[Cursor],
+        receiver: Place | None,
+        cursor: Cursor,
+        frame: Frame | None = None,
+        result_type: Type | None = None,
+    ) -> Value | None:
+        """Convert the body of a function, or of a lambda in a frame of its own, where it is called; return its result."""
         if function.hash in self.stack:
             raise self.refuse(cursor, f"'{function.spelling}' calls itself", "XP104")
-        frame = Frame(this=receiver, function=function.hash)
+        frame = frame or Frame(this=receiver, function=function.hash)
         parameters = [c for c in function.get_children() if c.kind == CK.PARM_DECL]
         for parameter, argument in zip(parameters, arguments, strict=False):
             frame.places[parameter.hash] = self.argument(parameter, argument)
         in_file = span_of(self.source, function) is not None
-        result_type = function.result_type
+        result_type = result_type or function.result_type
         result: Place | None = None
         if canonical(result_type).kind != TK.VOID:
             result = self.declare(f"{function.spelling}_result" if in_file else "r", result_type, cursor)
@@ -241,13 +254,15 @@ class CallConverter(ExprConverter):
         self.frame, self.loops, self.at = outer, outer_loops, at
         if result is None:
             return None
-        if result_type.get_canonical().kind in (TK.LVALUEREFERENCE, TK.RVALUEREFERENCE) and isinstance(result, PointerVar):
+        if is_reference(result_type) and isinstance(result, PointerVar):
             raise self.refuse(cursor, "a function that returns a reference to a pointer")
         return self.read(result, cursor)
 
     def argument(self, parameter: Cursor, argument: Cursor) -> Place:
         """Bind one argument: a reference names the caller's place, a value is copied."""
-        if parameter.type.get_canonical().kind in (TK.LVALUEREFERENCE, TK.RVALUEREFERENCE):
+        if is_closure(parameter.type.get_canonical().get_pointee() if is_reference(parameter.type) else parameter.type):
+            return closure_of(self, argument)
+        if is_reference(parameter.type):
             inner = argument
             while (
                 inner.kind == CK.UNEXPOSED_EXPR

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, Cursor, binary_operator, constant, dtype_of, unary_operator
@@ -11,6 +13,27 @@ from lift.layout import canonical
 from lift.values import ScalarVar
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A loop with a counter: the variable of the source, the counter of its own, its bounds, and whether the header declares it."""
+
+    variable: int
+    counter: ScalarVar
+    lo: Expr
+    hi: Expr
+    step: Expr
+    declared: bool
+
+    @property
+    def last(self) -> Expr:
+        """The counter after the loop."""
+        step = E.int_value(self.step)
+        if step is None:
+            return E.node("opaque", (), ("step", self.counter.name), "int32")
+        trips = E.floordiv(E.add(E.sub(self.hi, self.lo), E.const(step - 1)), step)
+        return E.add(self.lo, E.scale(E.binary("max", trips, E.const(0)), step))
+
+
 class LoopConverter(CallConverter):
     """Converts loops and switches."""
 
@@ -18,23 +41,28 @@ class LoopConverter(CallConverter):
     def for_loop(self, cursor: Cursor) -> None:
         children = list(cursor.get_children())
         parts = self.for_parts(cursor, children)
-        canonical_form = self.canonical_for(*parts)
+        counted = self.counted(*parts)
         initial, condition, increment, body = parts
-        if canonical_form is not None:
-            name, place, lo, hi, step = canonical_form
-            self.frame.places[name] = place
+        if counted is not None:
+            outer = self.frame.places.get(counted.variable)
+            self.frame.places[counted.variable] = counted.counter
             flag = self.enter_loop(body)
-            at = self.at
+            at, counter = self.at, counted.counter
             inner = self.nested([body])
             self.loops.pop()
             if flag is None:
-                self.out.append(ir.For(place.name, lo, hi, step, inner, at))
-                return
-            self.out.append(ir.Assign(place.name, lo, at))
-            test = E.and_(E.not_(ir.local(flag, "bool")), E.le0(E.add(E.sub(ir.local(place.name, "int32"), hi), E.const(1))))
-            advance = ir.Assign(place.name, E.add(ir.local(place.name, "int32"), step), at)
-            self.out.append(ir.Assign(flag, E.FALSE, at))
-            self.out.append(ir.While((), test, (*inner, ir.If(E.not_(ir.local(flag, "bool")), (advance,), (), at)), at))
+                self.out.append(ir.For(counter.name, counted.lo, counted.hi, counted.step, inner, at))
+            else:
+                self.out.append(ir.Assign(counter.name, counted.lo, at))
+                now = ir.local(counter.name, "int32")
+                test = E.and_(E.not_(ir.local(flag, "bool")), E.le0(E.add(E.sub(now, counted.hi), E.const(1))))
+                advance = ir.Assign(counter.name, E.add(now, counted.step), at)
+                self.out.append(ir.Assign(flag, E.FALSE, at))
+                self.out.append(ir.While((), test, (*inner, ir.If(E.not_(ir.local(flag, "bool")), (advance,), (), at)), at))
+            if isinstance(outer, ScalarVar) and not counted.declared:  # a counter from outside of the loop keeps its last value
+                self.frame.places[counted.variable] = outer
+                last = counted.last if flag is None else ir.local(counter.name, "int32")
+                self.out.append(ir.Assign(outer.name, self.convert(last, outer.dtype), at))
             return
         if initial is not None:
             self.sequence([initial])
@@ -70,45 +98,85 @@ class LoopConverter(CallConverter):
                 increment = child
         return initial, condition, increment, body
 
-    def canonical_for(
-        self, initial: Cursor | None, condition: Cursor | None, increment: Cursor | None, body: Cursor
-    ) -> tuple[int, ScalarVar, Expr, Expr, Expr] | None:
-        """Recognise ``for (int i = lo; i < hi; i += step)`` whose bounds the body leaves alone."""
-        if initial is None or condition is None or increment is None or initial.kind != CK.DECL_STMT:
-            return None
-        declared = list(initial.get_children())
-        if len(declared) != 1 or not (dtype_of(canonical(declared[0].type)) or "").endswith(("int32", "int64")):
-            return None
-        start = self.initializer(declared[0])
-        while condition.kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR):
+    def counted(self, initial: Cursor | None, condition: Cursor | None, increment: Cursor | None, body: Cursor) -> Counted | None:
+        """Recognise ``for (int i = lo; i < hi; i += step)`` whose bounds the body leaves alone.
+
+        The counter may stand outside of the header, and the condition may look ahead: ``for (; i + 8 <= hi; i += 8)``.
+        """
+        while condition is not None and condition.kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR):
             condition = next(iter(condition.get_children()))
-        if start is None or condition.kind != CK.BINARY_OPERATOR or binary_operator(condition) not in {"<", "<=", "!="}:
+        if condition is None or increment is None or condition.kind != CK.BINARY_OPERATOR:
             return None
+        comparison = binary_operator(condition)
         left, right = list(condition.get_children())[:2]
-        if not self.names(left, declared[0]):
+        ahead: Cursor | None = None
+        bare = self.stripped(left)
+        if bare.kind == CK.BINARY_OPERATOR and binary_operator(bare) == "+":
+            left, ahead = list(bare.get_children())[:2]
+            bare = self.stripped(left)
+        if comparison not in {"<", "<=", "!="} or bare.kind != CK.DECL_REF_EXPR or (ahead is not None and comparison == "!="):
+            return None
+        variable = bare.referenced
+        declared = initial is not None and initial.kind == CK.DECL_STMT
+        start = self.started(initial, variable)
+        held = self.frame.places.get(variable.hash)
+        if start is None and not (initial is None and isinstance(held, ScalarVar)):
+            return None
+        dtype = dtype_of(canonical(variable.type)) or ""
+        if not dtype.endswith(("int32", "int64")) or (not declared and not isinstance(held, ScalarVar)):
             return None
         step: Expr | None = None
-        if (
-            increment.kind == CK.UNARY_OPERATOR
-            and unary_operator(increment)[:2] == "++"
-            and self.names(next(iter(increment.get_children())), declared[0])
-        ):
-            step = E.const(1)
+        if increment.kind == CK.UNARY_OPERATOR and unary_operator(increment)[:2] == "++":
+            step = E.const(1) if self.names(next(iter(increment.get_children())), variable) else None
         elif increment.kind == CK.COMPOUND_ASSIGNMENT_OPERATOR and binary_operator(increment) == "+=":
             target, amount = list(increment.get_children())[:2]
-            if self.names(target, declared[0]) and not self.assigned_in(amount, body):
+            if self.names(target, variable) and not self.assigned_in(amount, body) and not self.mentions(amount, variable):
                 step = self.scalar(amount)
-        if step is None or self.writes(body, declared[0].hash) or self.assigned_in(right, body):
+        bounds = [right, *([ahead] if ahead is not None else [])]
+        if step is None or self.writes(body, variable.hash):
             return None
-        lo = self.scalar(start)
+        if any(self.assigned_in(e, body) or self.mentions(e, variable) for e in bounds):
+            return None
+        lo = self.scalar(start) if start is not None else ir.local(held.name, dtype)  # type: ignore[union-attr]
         hi = self.scalar(right)
-        if binary_operator(condition) == "<=":
+        if ahead is not None:
+            hi = E.sub(hi, self.scalar(ahead))
+        if comparison == "<=":
             hi = E.add(hi, E.const(1))
-        if binary_operator(condition) == "!=" and E.int_value(step) != 1:
+        if comparison == "!=" and E.int_value(step) != 1:
             return None
-        fixed = [self.frozen(e) for e in (lo, hi, step)]
-        place = self.fresh(declared[0].spelling, dtype_of(canonical(declared[0].type)) or "int32")
-        return declared[0].hash, place, fixed[0], fixed[1], fixed[2]
+        lo, hi, step = (self.frozen(e) for e in (lo, hi, step))
+        return Counted(variable.hash, self.fresh(variable.spelling, dtype or "int32"), lo, hi, step, declared)
+
+    def started(self, initial: Cursor | None, variable: Cursor) -> Cursor | None:
+        """Return the expression that the header gives a counter to begin with, or None."""
+        if initial is None:
+            return None
+        if initial.kind == CK.DECL_STMT:
+            names = list(initial.get_children())
+            return self.initializer(names[0]) if len(names) == 1 and names[0].hash == variable.hash else None
+        if initial.kind == CK.BINARY_OPERATOR and binary_operator(initial) == "=":
+            target, value = list(initial.get_children())[:2]
+            return value if self.names(target, variable) and not self.mentions(value, variable) else None
+        return None
+
+    @staticmethod
+    def mentions(expression: Cursor, variable: Cursor) -> bool:
+        """Say whether an expression names a variable."""
+        return any(
+            c.kind == CK.DECL_REF_EXPR and c.referenced is not None and c.referenced.hash == variable.hash
+            for c in expression.walk_preorder()
+        )
+
+    @staticmethod
+    def stripped(cursor: Cursor) -> Cursor:
+        """Return an expression without parentheses and conversions around it."""
+        while cursor.kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR, CK.CSTYLE_CAST_EXPR):
+            inner = [c for c in cursor.get_children() if c.kind.is_expression()]
+            if not inner:
+                break
+            cursor = inner[-1]
+        return cursor
 
     def frozen(self, value: Expr) -> Expr:
         """Return ``value`` as it is now, whatever is assigned later."""
@@ -118,14 +186,10 @@ class LoopConverter(CallConverter):
         self.out.append(ir.Assign(kept.name, value, self.at))
         return ir.local(kept.name, "int32")
 
-    @staticmethod
-    def names(cursor: Cursor, declared: Cursor) -> bool:
-        while cursor.kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR, CK.CSTYLE_CAST_EXPR):
-            inner = [c for c in cursor.get_children() if c.kind.is_expression()]
-            if not inner:
-                return False
-            cursor = inner[-1]
-        return bool(cursor.kind == CK.DECL_REF_EXPR and cursor.referenced.hash == declared.hash)
+    def names(self, cursor: Cursor, declared: Cursor) -> bool:
+        """Say whether an expression is a variable and nothing else."""
+        bare = self.stripped(cursor)
+        return bool(bare.kind == CK.DECL_REF_EXPR and bare.referenced.hash == declared.hash)
 
     def assigned_in(self, expression: Cursor, body: Cursor) -> bool:
         names = {c.referenced.hash for c in expression.walk_preorder() if c.kind == CK.DECL_REF_EXPR and c.referenced is not None}

@@ -114,6 +114,8 @@ class PlaceConverter:
                     return self.read_scalar(buffer, index, scalar, cursor)
                 if is_record(ctype) or is_vector(ctype):
                     found = layout(ctype)
+                    if found is not None and not found.leaves:
+                        return Aggregate((), ctype)  # a function object without data
                     if found is None or found.dtype is None:
                         raise self.refuse(cursor, f"a struct '{ctype.spelling}' with several element types cannot lie in a buffer")
                     if found.dtype != self.buffers[buffer].dtype:

@@ -176,7 +176,7 @@ class Evaluator:
             match s:
                 case ir.Assign():
                     value = self.value(s.value)
-                    self.state.scalars[s.name] = butterfly(value) or value
+                    self.state.scalars[s.name] = butterfly(value) or butterfly(self.pinned(value)) or value
                     self.origins.assigned(s.name, self.state.scalars[s.name], s.at)
                 case ir.Write():
                     self.write(s.buffer, self.value(s.index), self.value(s.value))
@@ -192,6 +192,21 @@ class Evaluator:
                     self.branch(s)
                 case ir.Barrier():
                     pass
+
+    def pinned(self, value: Expr) -> Expr:
+        """Return ``value`` with the coordinates that a condition around holds at one number replaced by it; operands of an exchange that
+        were made inside and outside of the condition then look alike.
+        """
+        fixed: dict[Expr, Expr] = {}
+        for fact in self.facts:
+            for part in fact.args if fact.op == "and" else (fact,):
+                terms, constant = E.linear(part.args[0]) if part.op in {"eq0", "le0"} else ({}, 0)
+                if len(terms) == 1:
+                    ((v, factor),) = terms.items()
+                    at = -constant // factor
+                    if v.op == "var" and (constant % factor == 0 if part.op == "eq0" else factor > 0 and at == E.info(v).lo):
+                        fixed[v] = E.const(at)
+        return E.substitute(value, fixed) if fixed else value
 
     def shared_vars(self, buffer: str) -> list[Expr]:
         """Return the variables that a write to ``buffer`` is made for all of: the threads that see it."""

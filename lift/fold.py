@@ -45,6 +45,32 @@ def terms_of(e: Expr, kind: str) -> list[Expr]:
     return [e]
 
 
+def adjoined(x: Expr) -> Expr | None:
+    """Return a sum (or maximum) with reductions over ranges that follow one another made one: a vector loop and its scalar tail."""
+    terms = terms_of(x, x.op)
+    for i, first in enumerate(terms):
+        for j, second in enumerate(terms):
+            together = _following(x.op, first, second) if i != j else None
+            if together is not None:
+                result = together
+                for k, term in enumerate(terms):
+                    if k not in (i, j):
+                        result = E.binary(x.op, result, term)
+                return adjoined(result) or result if result.op == x.op else result
+    return None
+
+
+def _following(kind: str, first: Expr, second: Expr) -> Expr | None:
+    """Return the reduction over ``[0, n + m)`` where ``first`` is over its first n terms and ``second`` over the m that follow."""
+    if any(e.op != "reduce" or E.reduce_kind(e) != kind or len(E.reduce_vars(e)) != 1 for e in (first, second)):
+        return None
+    ((v,), body), ((w,), rest) = E.open_reduce(first), E.open_reduce(second)
+    n, m = E.info(v).hi, E.info(w).hi
+    longer = E.var(E.info(v).name, 0, n + m, "reduce")
+    whole = E.substitute(body, {v: longer})
+    return E.reduce_(kind, [longer], whole) if E.substitute(rest, {w: E.sub(longer, E.const(n))}) is whole else None
+
+
 def _offset(a: Expr, b: Expr) -> int | None:
     """Return the first constant by which an integer in ``b`` differs from its counterpart in ``a``."""
     if a is b:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -313,6 +314,11 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                 edits[start, paren + 1] = (
                     text[opening + 3 : closing] + "), " + text[start:opening] + (", " if text[paren + 1 : end - 1].strip() else "")
                 )
+            if cursor.kind == CK.VAR_DECL and onchip_memory(cursor) == "shared":  # which is static without saying so
+                start, end = offset_of(source, cursor.extent.start), offset_of(source, cursor.location)
+                line = text.rfind("\n", 0, start) + 1
+                for word in re.finditer(r"\bstatic\b", text[line:end]):
+                    edits[line + word.start(), line + word.end()] = ""
             if cursor.kind == CK.DECL_STMT:
                 onchip.append([c for c in cursor.get_children() if c.kind == CK.VAR_DECL])
             if cursor.kind == CK.VAR_DECL and function is cursor:

@@ -103,6 +103,11 @@ def field_offset(ctype: Type, name: str) -> int:
     raise KeyError(name)
 
 
+def is_reference(ctype: Type) -> bool:
+    """Say whether a type is a reference."""
+    return ctype.get_canonical().kind in (TK.LVALUEREFERENCE, TK.RVALUEREFERENCE)
+
+
 def stride(ctype: Type, dtype: str) -> int | None:
     """Return the size of a type in elements of ``dtype``, or None when it is no whole number of them."""
     inner = layout(ctype)

@@ -9,7 +9,7 @@ from math import prod
 
 from lift import expr as E
 from lift.expr import Expr
-from lift.fold import fold, roll
+from lift.fold import FOLDED, adjoined, fold, roll
 from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
 
@@ -78,6 +78,8 @@ def tidy_reductions(e: Expr) -> Expr:
     def visit(x: Expr) -> Expr | None:
         if x.op == "select":
             return merged_first(x) or merged_choice(x)
+        if x.op in FOLDED and not x.is_int:
+            return adjoined(x)
         if x.op != "reduce":
             return None
         over, body = E.open_reduce(x)
@@ -311,7 +313,40 @@ def final_pieces(array: Array) -> list[Piece]:
                 break
         if not hidden:
             visible.append(piece)
-    return roll_pieces(visible)
+    return adjoined_pieces(roll_pieces(visible))
+
+
+def adjoined_pieces(pieces: list[Piece]) -> list[Piece]:
+    """Join pieces whose ranges follow one another: a vector loop and its scalar tail."""
+    for i, first in enumerate(pieces):
+        for j, second in enumerate(pieces):
+            joined = _joined(first, second) if i != j else None
+            if joined is not None:
+                return adjoined_pieces([joined, *(p for k, p in enumerate(pieces) if k not in (i, j))])
+    return pieces
+
+
+def _joined(first: Piece, second: Piece) -> Piece | None:
+    """Return one piece where ``second`` goes on where the range of one variable of ``first`` ends, and is the same otherwise."""
+    if len(first.vars) != len(second.vars) or not first.vars:
+        return None
+
+    def ordered(p: Piece) -> list[Expr]:
+        coefs = E.linear(p.index)[0]
+        return sorted(p.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
+
+    ours, theirs = ordered(first), ordered(second)
+    for place in range(len(ours)):
+        if any(E.info(v).hi != E.info(w).hi for k, (v, w) in enumerate(zip(ours, theirs, strict=True)) if k != place):
+            continue
+        n = E.info(ours[place]).hi
+        common = [E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in ours]
+        common[place] = E.var(E.info(ours[place]).name, 0, n + E.info(theirs[place]).hi, E.info(ours[place]).kind)
+        shifted = [E.sub(v, E.const(n)) if k == place else v for k, v in enumerate(common)]
+        a, b = first.map(dict(zip(ours, common, strict=True))), second.map(dict(zip(theirs, shifted, strict=True)))
+        if a.index is b.index and a.guard is b.guard and a.value is b.value:
+            return tidy(Piece(tuple(common), a.guard, a.index, a.value))
+    return None
 
 
 def roll_pieces(pieces: list[Piece]) -> list[Piece]:

@@ -42,6 +42,15 @@ def reduce_(kind: str, over: Iterable[Expr], body: Expr) -> Expr:
     if body.op == "reduce" and reduce_kind(body) == kind:
         inner, body = open_reduce(body)
         over = over + list(inner)
+    if kind in {"max", "min"} and body.op == kind:
+        parts = _operands(body, kind)
+        fixed = [p for p in parts if not p.free & frozenset(over)]
+        if fixed and len(fixed) < len(parts):  # what no iteration changes is looked at once
+            rest = [p for p in parts if p.free & frozenset(over)]
+            result = reduce_(kind, over, _joined(kind, rest))
+            for other in fixed:
+                result = binary(kind, result, other)
+            return result
     unused = [v for v in over if v not in body.free]
     if unused and kind in {"max", "min"}:
         over = [v for v in over if v in body.free]
@@ -52,6 +61,17 @@ def reduce_(kind: str, over: Iterable[Expr], body: Expr) -> Expr:
         v: node("var", (), VarInfo(f"r{depth}_{i}", info(v).lo, info(v).hi, "reduce", -depth * 1000 - i)) for i, v in enumerate(over)
     }
     return node("reduce", (substitute(body, renamed),), (kind, tuple(renamed.values())), body.dtype)
+
+
+def _operands(e: Expr, kind: str) -> list[Expr]:
+    return [p for a in e.args for p in _operands(a, kind)] if e.op == kind else [e]
+
+
+def _joined(kind: str, parts: list[Expr]) -> Expr:
+    result = parts[0]
+    for p in parts[1:]:
+        result = binary(kind, result, p)
+    return result
 
 
 def open_reduce(e: Expr) -> tuple[tuple[Expr, ...], Expr]:

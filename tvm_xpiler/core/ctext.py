@@ -9,7 +9,7 @@ from tvm_xpiler.core.errors import EmitError
 
 C_NUMBERS = {
     "bool": "bool", "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
-    "int64": "int64_t", "uint64": "uint64_t", "float16": "_Float16", "bfloat16": "__bf16", "float32": "float", "float64": "double",
+    "int64": "int64_t", "uint64": "uint64_t", "float16": "_Float16", "bfloat16": "xp_bfloat16", "float32": "float", "float64": "double",
 }  # fmt: skip
 _INFIX = {
     "Add": "+",

@@ -90,7 +90,23 @@ class Printer(Expressions):
             raise EmitError("XP401", f"C source has no form of TIR's {kind}")
 
 
+_BFLOAT16 = """struct xp_bfloat16 {{  // g++ has none before version 13
+  uint16_t bits;
+  xp_bfloat16() = default;
+  xp_bfloat16(float x) {{
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    bits = x != x ? 0x7fc0 : (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+  }}
+  operator float() const {{
+    uint32_t u = (uint32_t)bits << 16;
+    float x;
+    memcpy(&x, &u, 4);
+    return x;
+  }}
+}};"""
 _HELPERS = {
+    "xp_bfloat16": _BFLOAT16,
     "xp_max(": "template <class A, class B> {}auto xp_max(A a, B b) {{ return a > b ? a : b; }}",
     "xp_min(": "template <class A, class B> {}auto xp_min(A a, B b) {{ return a < b ? a : b; }}",
     "xp_floor": "template <class T, class U> {}auto xp_floordiv(T a, U b) {{ return a / b - (a % b != 0 && (a < 0) != (b < 0)); }}",
@@ -118,9 +134,9 @@ def c_text(module: IRModule, problem: Problem) -> str:
         printer.used.add(str(param.name))
     printer.used |= {p.name for p in problem.params}
     printer.stmt(func.body, 1)
-    signature = c_signature(problem).replace("half*", "_Float16*").replace("__nv_bfloat16*", "__bf16*")
+    signature = c_signature(problem).replace("half*", "_Float16*").replace("__nv_bfloat16*", f"{C_NUMBERS['bfloat16']}*")
     body = "\n".join(printer.lines)
-    support = helpers(body, "static inline ")
+    support = helpers(signature + body, "static inline ")
     head = ["#include <cmath>", "#include <cstdint>", "#include <cstring>", "#include <memory>", ""]
     note = specialization(module, problem)
     return "\n".join(

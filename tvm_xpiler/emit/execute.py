@@ -55,7 +55,10 @@ def run_library(emitted: Emitted, problem: Problem, inputs: Mapping[str, Array],
         jitted["main"](*arguments, *(values[str(v.name)] for v in scalar_parameters(scheduled)))
     except (RuntimeError, ValueError, TypeError) as error:
         raise RunError("XP205", f"the library failed: {str(error).splitlines()[-1]}") from None
-    return {t.name: np.from_dlpack(tensors[t.name]).reshape(-1) for t in problem.outputs}
+    # DLPack has no bfloat16 of numpy's; such a tensor is copied.
+    return {
+        t.name: (tensors[t.name].numpy() if t.dtype == "bfloat16" else np.from_dlpack(tensors[t.name])).reshape(-1) for t in problem.outputs
+    }
 
 
 def _shapes(emitted: Emitted, problem: Problem) -> list[list[int]]:

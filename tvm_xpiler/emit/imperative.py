@@ -8,22 +8,31 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.ctext import C_NUMBERS, Expressions
+from tvm_xpiler.core.kernels import C_TYPES
 from tvm_xpiler.core.tir import IRModule, PrimFunc, SBlock, SBlockRealize, tirx
 from tvm_xpiler.emit.c_source import Printer, lower
 
 
+def device_type(dtype: str) -> str:
+    """Return the name of an element type in device code."""
+    return C_TYPES[dtype] if dtype in {"float16", "bfloat16"} else C_NUMBERS[dtype]
+
+
 class DeviceText(Expressions):
-    """Expressions in a device dialect: ``half``, and C's names of the mathematical functions."""
+    """Expressions in a device dialect: its names of short floats, and C's names of the mathematical functions."""
 
     def expr(self, e: Any) -> str:
-        return super().expr(e).replace("_Float16", "half")
+        text = super().expr(e)
+        for dtype in ("float16", "bfloat16"):
+            text = text.replace(C_NUMBERS[dtype], C_TYPES[dtype])
+        return text
 
     def math(self, op: str, args: list[str], dtype: str) -> str:
         op = {"abs": "fabs", "nearbyint": "rint"}.get(op, op)
         if dtype == "float64":
             return f"{op}({', '.join(args)})"
         call = f"{op}f({', '.join(f'(float){a}' if dtype != 'float32' else a for a in args)})"
-        return call if dtype == "float32" else f"({C_NUMBERS[dtype].replace('_Float16', 'half')}){call}"
+        return call if dtype == "float32" else f"({device_type(dtype)}){call}"
 
 
 class DevicePrinter(DeviceText, Printer):
@@ -34,7 +43,7 @@ class DevicePrinter(DeviceText, Printer):
 
     def declare(self, buffer: Any, pad: str) -> None:
         size = prod((int(n) for n in buffer.ty.shape), start=1)
-        self.lines.append(f"{pad}{C_NUMBERS[str(buffer.ty.dtype)].replace('_Float16', 'half')} {self.name(buffer)}[{size}];")
+        self.lines.append(f"{pad}{device_type(str(buffer.ty.dtype))} {self.name(buffer)}[{size}];")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import vector_lanes
 from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, llvm_get_system_cpu
+from tvm_xpiler.emit.accurate import install
 from tvm_xpiler.emit.c_source import c_text
 from tvm_xpiler.emit.emitted import Emitted, scheduled_by
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
@@ -35,6 +36,7 @@ def emit_llvm(func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emi
     """
     plan = cpu_plan(func, vector_lanes()) if plan is None else plan
     scheduled = scheduled_by(plan, func)
+    install()
     try:
         built = compile_module(scheduled, target=llvm_target())
     except (RuntimeError, ValueError, TypeError) as error:

@@ -37,6 +37,7 @@ template <class T> inline T& xp_onchip_array(int id) { return *static_cast<T*>(x
 #define __device__ __mlu_func__
 typedef signed char int8;
 typedef short int16;
+typedef __nv_bfloat16 bfloat16_t;  // from tp_322 on
 
 #if defined XP_CHECKED && defined XP_ADDRESS
 void xp_vector_rule(const void* p, size_t bytes);  // a finding where address or size break the chip's rule

@@ -196,25 +196,29 @@ XP_FN half __float2half_rn(xp_f32 x) { return (half)x; }
 XP_FN xp_f32 __half2float(half x) { return (xp_f32)x; }
 XP_FN half __int2half_rn(int x) { return (half)(xp_f32)x; }
 XP_FN int __half2int_rn(half x) { return (int)rintf((xp_f32)x); }
-XP_FN half __hadd(half a, half b) { return a + b; }
-XP_FN half __hsub(half a, half b) { return a - b; }
-XP_FN half __hmul(half a, half b) { return a * b; }
-XP_FN half __hdiv(half a, half b) { return a / b; }
-XP_FN half __hneg(half a) { return -a; }
-XP_FN half __hfma(half a, half b, half c) { return (half)fmaf((xp_f32)a, (xp_f32)b, (xp_f32)c); }
-XP_FN half __hmax(half a, half b) { return (xp_f32)a > (xp_f32)b ? a : b; }
-XP_FN half __hmin(half a, half b) { return (xp_f32)a < (xp_f32)b ? a : b; }
-XP_FN bool __hgt(half a, half b) { return (xp_f32)a > (xp_f32)b; }
-XP_FN bool __hge(half a, half b) { return (xp_f32)a >= (xp_f32)b; }
-XP_FN bool __hlt(half a, half b) { return (xp_f32)a < (xp_f32)b; }
-XP_FN bool __hle(half a, half b) { return (xp_f32)a <= (xp_f32)b; }
-XP_FN bool __heq(half a, half b) { return (xp_f32)a == (xp_f32)b; }
-XP_FN half hexp(half x) { return (half)expf((xp_f32)x); }
-XP_FN half hlog(half x) { return (half)logf((xp_f32)x); }
-XP_FN half hsqrt(half x) { return (half)sqrtf((xp_f32)x); }
-XP_FN half hrsqrt(half x) { return (half)rsqrtf((xp_f32)x); }
-XP_FN half hrcp(half x) { return (half)(1.0f / (xp_f32)x); }
-XP_FN half htanh(half x) { return (half)tanhf((xp_f32)x); }
+// The same for both types.
+#define XP_SHORT(T)                                                                                                               \
+  XP_FN T __hadd(T a, T b) { return a + b; } \
+  XP_FN T __hsub(T a, T b) { return a - b; } \
+  XP_FN T __hmul(T a, T b) { return a * b; } \
+  XP_FN T __hdiv(T a, T b) { return a / b; } \
+  XP_FN T __hneg(T a) { return -a; } \
+  XP_FN T __hfma(T a, T b, T c) { return (T)fmaf((xp_f32)a, (xp_f32)b, (xp_f32)c); } \
+  XP_FN T __hmax(T a, T b) { return (xp_f32)a > (xp_f32)b ? a : b; } \
+  XP_FN T __hmin(T a, T b) { return (xp_f32)a < (xp_f32)b ? a : b; } \
+  XP_FN bool __hgt(T a, T b) { return (xp_f32)a > (xp_f32)b; } \
+  XP_FN bool __hge(T a, T b) { return (xp_f32)a >= (xp_f32)b; } \
+  XP_FN bool __hlt(T a, T b) { return (xp_f32)a < (xp_f32)b; } \
+  XP_FN bool __hle(T a, T b) { return (xp_f32)a <= (xp_f32)b; } \
+  XP_FN bool __heq(T a, T b) { return (xp_f32)a == (xp_f32)b; } \
+  XP_FN T hexp(T x) { return (T)expf((xp_f32)x); } \
+  XP_FN T hlog(T x) { return (T)logf((xp_f32)x); } \
+  XP_FN T hsqrt(T x) { return (T)sqrtf((xp_f32)x); } \
+  XP_FN T hrsqrt(T x) { return (T)rsqrtf((xp_f32)x); } \
+  XP_FN T hrcp(T x) { return (T)(1.0f / (xp_f32)x); } \
+  XP_FN T htanh(T x) { return (T)tanhf((xp_f32)x); }
+XP_SHORT(half) XP_SHORT(__nv_bfloat16)
+#undef XP_SHORT
 XP_FN half2 __halves2half2(half a, half b) { half2 r; r.x = a; r.y = b; return r; }
 XP_FN half2 __half2half2(half a) { return __halves2half2(a, a); }
 XP_FN half2 __float2half2_rn(xp_f32 a) { return __half2half2((half)a); }
@@ -230,6 +234,26 @@ XP_FN half2 __hmul2(half2 a, half2 b) { return __halves2half2(a.x * b.x, a.y * b
 XP_FN half2 __hfma2(half2 a, half2 b, half2 c) { return __halves2half2(__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)); }
 XP_FN half2 __hmax2(half2 a, half2 b) { return __halves2half2(__hmax(a.x, b.x), __hmax(a.y, b.y)); }
 XP_FN half2 __hmin2(half2 a, half2 b) { return __halves2half2(__hmin(a.x, b.x), __hmin(a.y, b.y)); }
+XP_FN __nv_bfloat162 __halves2bfloat162(__nv_bfloat16 a, __nv_bfloat16 b) { __nv_bfloat162 r; r.x = a; r.y = b; return r; }
+XP_FN __nv_bfloat162 make_bfloat162(__nv_bfloat16 a, __nv_bfloat16 b) { return __halves2bfloat162(a, b); }
+XP_FN __nv_bfloat162 __bfloat162bfloat162(__nv_bfloat16 a) { return __halves2bfloat162(a, a); }
+XP_FN __nv_bfloat162 __float2bfloat162_rn(xp_f32 a) { return __halves2bfloat162((__nv_bfloat16)a, (__nv_bfloat16)a); }
+XP_FN __nv_bfloat162 __floats2bfloat162_rn(xp_f32 a, xp_f32 b) { return __halves2bfloat162((__nv_bfloat16)a, (__nv_bfloat16)b); }
+XP_FN __nv_bfloat162 __float22bfloat162_rn(float2 a) { return __floats2bfloat162_rn(a.x, a.y); }
+XP_FN float2 __bfloat1622float2(__nv_bfloat162 a) { return make_float2((xp_f32)a.x, (xp_f32)a.y); }
+XP_FN __nv_bfloat16 __low2bfloat16(__nv_bfloat162 a) { return a.x; }
+XP_FN __nv_bfloat16 __high2bfloat16(__nv_bfloat162 a) { return a.y; }
+XP_FN xp_f32 __low2float(__nv_bfloat162 a) { return (xp_f32)a.x; }
+XP_FN xp_f32 __high2float(__nv_bfloat162 a) { return (xp_f32)a.y; }
+XP_FN __nv_bfloat162 __hadd2(__nv_bfloat162 a, __nv_bfloat162 b) { return __halves2bfloat162(a.x + b.x, a.y + b.y); }
+XP_FN __nv_bfloat162 __hsub2(__nv_bfloat162 a, __nv_bfloat162 b) { return __halves2bfloat162(a.x - b.x, a.y - b.y); }
+XP_FN __nv_bfloat162 __hmul2(__nv_bfloat162 a, __nv_bfloat162 b) { return __halves2bfloat162(a.x * b.x, a.y * b.y); }
+XP_FN float2 xp_fma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c) {
+  return make_float2(fmaf((xp_f32)a.x, (xp_f32)b.x, (xp_f32)c.x), fmaf((xp_f32)a.y, (xp_f32)b.y, (xp_f32)c.y));
+}
+XP_FN __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c) { return __float22bfloat162_rn(xp_fma2(a, b, c)); }
+XP_FN __nv_bfloat162 __hmax2(__nv_bfloat162 a, __nv_bfloat162 b) { return __halves2bfloat162(a.x > b.x ? a.x : b.x, a.y > b.y ? a.y : b.y); }
+XP_FN __nv_bfloat162 __hmin2(__nv_bfloat162 a, __nv_bfloat162 b) { return __halves2bfloat162(a.x < b.x ? a.x : b.x, a.y < b.y ? a.y : b.y); }
 XP_FN __nv_bfloat16 __float2bfloat16(xp_f32 x) { return (__nv_bfloat16)x; }
 XP_FN xp_f32 __bfloat162float(__nv_bfloat16 x) { return (xp_f32)x; }
 
@@ -304,6 +328,42 @@ XP_FN int __syncthreads_count(int p) {
   return count;
 }
 XP_FN int __syncthreads_or(int p) { return __syncthreads_count(p) != 0; }
+
+// ---- cooperative groups: the block, and tiles of a warp that all lanes are in -----------------------------------------------------
+namespace cooperative_groups {
+struct thread_block {
+  XP_FN void sync() const { xp_block_barrier(); }
+  XP_FN unsigned thread_rank() const { return (unsigned)xp_tid(); }
+  XP_FN unsigned size() const { return blockDim.x * blockDim.y * blockDim.z; }
+  XP_FN unsigned num_threads() const { return size(); }
+  XP_FN dim3 group_index() const { return dim3(blockIdx.x, blockIdx.y, blockIdx.z); }
+  XP_FN dim3 thread_index() const { return dim3(threadIdx.x, threadIdx.y, threadIdx.z); }
+  int unused;
+};
+XP_FN thread_block this_thread_block() { thread_block b; b.unused = 0; return b; }
+template <unsigned Size, class Parent = void> struct thread_block_tile {
+  XP_FN void sync() const { xp_warp_barrier(XP_ALL_LANES); }
+  XP_FN unsigned thread_rank() const { return (unsigned)xp_lane() % Size; }
+  XP_FN unsigned size() const { return Size; }
+  XP_FN unsigned num_threads() const { return Size; }
+  XP_FN unsigned meta_group_rank() const { return (unsigned)xp_tid() / Size; }
+  XP_FN unsigned meta_group_size() const { return (blockDim.x * blockDim.y * blockDim.z + Size - 1) / Size; }
+  template <class T> XP_FN T shfl(T v, int source) const { return __shfl_sync(XP_ALL_LANES, v, source, (int)Size); }
+  template <class T> XP_FN T shfl_xor(T v, int lanes) const { return __shfl_xor_sync(XP_ALL_LANES, v, lanes, (int)Size); }
+  template <class T> XP_FN T shfl_down(T v, int delta) const { return __shfl_down_sync(XP_ALL_LANES, v, delta, (int)Size); }
+  template <class T> XP_FN T shfl_up(T v, int delta) const { return __shfl_up_sync(XP_ALL_LANES, v, delta, (int)Size); }
+  int unused;
+};
+template <unsigned Size, class Group> XP_FN thread_block_tile<Size> tiled_partition(const Group&) { thread_block_tile<Size> t; t.unused = 0; return t; }
+template <class T> struct plus { XP_FN T operator()(T a, T b) const { return a + b; } int unused; };
+template <class T> struct greater { XP_FN T operator()(T a, T b) const { return a > b ? a : b; } int unused; };
+template <class T> struct less { XP_FN T operator()(T a, T b) const { return a < b ? a : b; } int unused; };
+template <unsigned Size, class T, class Op> XP_FN T reduce(const thread_block_tile<Size>& tile, T v, const Op& op) {
+  for (int lanes = (int)Size / 2; lanes > 0; lanes /= 2) v = op(v, tile.shfl_xor(v, lanes));
+  return v;
+}
+template <class Group> XP_FN void sync(const Group& group) { group.sync(); }
+}  // namespace cooperative_groups
 
 // ---- asynchronous copies to shared memory (cuda_pipeline_primitives.h) -----------------------------------------------------------
 // A copy may be done at any time between its issue and the wait for it; here it is done when it is issued.

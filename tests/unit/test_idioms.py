@@ -1,0 +1,134 @@
+"""Ways of writing that kernels share: closures, function objects, cooperative groups, tails of vector loops, pairs of short floats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tvm_xpiler import Options, translate
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.emit.execute import run_library
+
+BLOCK_REDUCE = """
+struct Sum { __device__ float operator()(float a, float b) const { return a + b; } static __device__ float init() { return 0.f; } };
+struct Largest { __device__ float operator()(float a, float b) const { return a > b ? a : b; } static __device__ float init() { return -3.0e38f; } };
+template <typename Op> __device__ __forceinline__ float warp_reduce(float v, Op op) {
+#pragma unroll
+  for (int o = 16; o > 0; o >>= 1) v = op(v, __shfl_xor_sync(0xffffffffu, v, o));
+  return v;
+}
+template <typename Op> __device__ float block_reduce(float v, Op op) {
+  static __shared__ float s[32];
+  int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  v = warp_reduce(v, op);
+  if (lane == 0) s[warp] = v;
+  __syncthreads();
+  v = threadIdx.x < blockDim.x / 32 ? s[lane] : Op::init();
+  if (warp == 0) v = warp_reduce(v, op);
+  if (threadIdx.x == 0) s[0] = v;
+  __syncthreads();
+  v = s[0];
+  __syncthreads();
+  return v;
+}
+__global__ void log_softmax(const float* x, float* y, int cols) {
+  const float* r = x + blockIdx.x * cols;
+  float m = -3.0e38f, s = 0.f;
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) m = fmaxf(m, r[i]);
+  m = block_reduce(m, Largest());
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) s += expf(r[i] - m);
+  s = logf(block_reduce(s, Sum()));
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) y[blockIdx.x * cols + i] = r[i] - m - s;
+}
+"""
+CLOSURE = """
+#include <cuda_pipeline.h>
+template <class F> __device__ void each(int n, F f) { for (int i = 0; i < n; i++) f(i); }
+__global__ void staged(const float* x, float* y, int n) {
+  __shared__ float tile[2][64];
+  int t = threadIdx.x, base = blockIdx.x * n;
+  auto fetch = [&](int stage, int at) {
+    if (t < 16) __pipeline_memcpy_async(&tile[stage][t * 4], &x[base + at + t * 4], 16);
+    __pipeline_commit();
+  };
+  float sum = 0.0f;
+  fetch(0, 0);
+  for (int at = 0, s = 0; at < n; at += 64, s ^= 1) {
+    if (at + 64 < n) { fetch(s ^ 1, at + 64); __pipeline_wait_prior(1); } else __pipeline_wait_prior(0);
+    __syncthreads();
+    each(2, [&](int i) { sum += tile[s][t * 2 + i]; });
+    __syncthreads();
+  }
+  y[blockIdx.x * 32 + t] = sum;
+}
+"""
+GROUPS = """
+#include <cooperative_groups.h>
+#include <cooperative_groups/reduce.h>
+namespace cg = cooperative_groups;
+__global__ void row_norm(const float* x, float* y, int cols) {
+  cg::thread_block block = cg::this_thread_block();
+  cg::thread_block_tile<32> warp = cg::tiled_partition<32>(block);
+  int row = blockIdx.x * warp.meta_group_size() + warp.meta_group_rank();
+  float s = 0;
+  for (int i = warp.thread_rank(); i < cols; i += warp.size()) s += x[row * cols + i] * x[row * cols + i];
+  s = cg::reduce(warp, s, cg::plus<float>());
+  if (warp.thread_rank() == 0) y[row] = sqrtf(s);
+}
+"""
+BFLOAT16 = """
+#include <cuda_bf16.h>
+__global__ void add(const __nv_bfloat16* a, const __nv_bfloat16* b, __nv_bfloat16* c, int n) {
+  int i = (blockIdx.x * blockDim.x + threadIdx.x) * 2;
+  if (i >= n) return;
+  __nv_bfloat162 x = *reinterpret_cast<const __nv_bfloat162*>(a + i), y = *reinterpret_cast<const __nv_bfloat162*>(b + i);
+  *reinterpret_cast<__nv_bfloat162*>(c + i) = __hadd2(x, y);
+}
+"""
+TAILS = """
+#include <immintrin.h>
+static inline float largest(__m256 v) {
+  __m128 a = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+  return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+void scaled(const float* x, float* y, int rows, int cols) {
+  for (int r = 0; r < rows; ++r) {
+    const float* p = x + r * cols;
+    __m256 m = _mm256_set1_ps(0.0f);
+    int c = 0;
+    for (; c + 8 <= cols; c += 8) m = _mm256_max_ps(m, _mm256_loadu_ps(p + c));
+    float best = largest(m);
+    for (; c < cols; ++c) best = p[c] > best ? p[c] : best;
+    for (c = 0; c <= cols - 8; c += 8)
+      _mm256_storeu_ps(y + r * cols + c, _mm256_mul_ps(_mm256_loadu_ps(p + c), _mm256_set1_ps(best)));
+    while (c < cols) { y[r * cols + c] = p[c] * best; c++; }
+  }
+}
+"""
+CASES = {
+    "block_reduce.cu": (BLOCK_REDUCE, Options(scalars={"cols": 700}, buffers={"x": ("6*cols", "in"), "y": ("6*cols", "out")}, grid=(6, 1, 1), block=(256, 1, 1))),
+    "closure.cu": (CLOSURE, Options(scalars={"n": 256}, buffers={"x": ("3*n", "in"), "y": (96, "out")}, grid=(3, 1, 1), block=(32, 1, 1))),
+    "groups.cu": (GROUPS, Options(scalars={"cols": 200}, buffers={"x": ("16*cols", "in"), "y": (16, "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
+    "bfloat16.cu": (BFLOAT16, Options(scalars={"n": 1000}, buffers={"a": ("n", "in"), "b": ("n", "in"), "c": ("n", "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
+    "tails.cpp": (TAILS, Options(scalars={"rows": 7, "cols": 45})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_idiom_has_a_normal_form_and_goes_to_every_target(name: str) -> None:
+    text, options = CASES[name]
+    result = translate(SourceFile(name, text), ["llvm", "cuda", "bang"], replace(options, sets=3))
+    assert result.ok, {k: [v.reason or v.mismatch for v in t.verdicts] for k, t in result.targets.items()}
+    assert result.lifted.grade == "A", result.lifted.reason
+
+
+def test_small_arguments_of_tanh_keep_their_digits() -> None:
+    text = "__global__ void k(const float* x, float* y) { int i = blockIdx.x * 256 + threadIdx.x; y[i] = tanhf(x[i]); }\n"
+    options = Options(buffers={"x": (4096, "in"), "y": (4096, "out")}, grid=(16, 1, 1), block=(256, 1, 1), sets=1)
+    result = translate(SourceFile("tanh.cu", text), "llvm", options)
+    x = (np.logspace(-30, 2, 4096) * np.where(np.arange(4096) % 2, 1, -1)).astype(np.float32)
+    got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(4096, np.float32)})["y"]
+    np.testing.assert_allclose(got, np.tanh(x.astype(np.float64)), rtol=4 * 2.0**-24)
