@@ -55,7 +55,11 @@ def prepare(manifest: Path, out: Path, arch: str, target: str, suffix: str) -> i
         data = make(problem, "random", 7, result.examination.int_range)
         fill = poisoned(problem)
         native = session.oracle.run("native", problem, data.arrays, fill)
-        tracked = session.oracle.run("tracked", problem, data.arrays, fill) if session.oracle.available("tracked") else None
+        tracked = (
+            session.oracle.run("tracked", problem, data.arrays, fill)
+            if session.oracle.available("tracked") and not result.lifted.punned
+            else None
+        )
         arguments, lines = [], []
         described = []
         for index, param in enumerate(problem.params):

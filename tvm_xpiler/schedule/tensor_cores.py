@@ -161,7 +161,7 @@ def _staged(sch: Schedule, block: Any, operand: int, at: Any, warps: int, vector
     sch.bind(warp, "threadIdx.y")
     sch.bind(lane, "threadIdx.x")
     sch.vectorize(element)
-    sch.storage_align(copy, 0, -2, 16, 8)
+    sch.storage_align(copy, 0, -2, 2 * vector, vector)  # a row is an odd number of 16 bytes
 
 
 def _tensorized(sch: Schedule, block: Any, intrinsic: str) -> None:
