@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from lift import expr as E
 from lift import ir
-from lift.clang_door import CK, TK, Cursor, binary_operator, dtype_of, span_of, unary_operator
+from lift.clang_door import CK, TK, Cursor, binary_operator, span_of, unary_operator
 from lift.convert_calls import Alias, always_exits, exits
 from lift.convert_closures import closure_of, is_closure
 from lift.convert_loops import LoopConverter
 from lift.expr import Expr
-from lift.layout import canonical, element_type, is_array, is_pointer, is_record, layout
-from lift.values import AddressOf, Memory, Place, PointerVar
+from lift.layout import element_type, is_array, is_pointer, is_record
+from lift.values import AddressOf, Place, PointerVar, ScalarVar
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import Launch, Problem
 from tvm_xpiler.core.source import SourceFile
@@ -57,6 +57,8 @@ class Converter(LoopConverter):
 
     def leave(self, statement: Cursor) -> None:
         values = [c for c in statement.get_children() if c.kind.is_expression()]
+        if values and self.frame.by_reference:
+            self.frame.named = self.place_of(values[0])
         if values and self.frame.result is not None:
             self.write(self.frame.result, self.value(values[0]), statement)
         if self.frame.returned is not None:
@@ -204,28 +206,17 @@ class Converter(LoopConverter):
             return
         if is_array(cursor.type) and initial.kind == CK.CALL_EXPR:
             return  # an array of such
-        self.write(place, self.value(initial), cursor)
-
-    def shared(self, cursor: Cursor) -> Place:
-        if canonical(cursor.type).kind == TK.INCOMPLETEARRAY:
-            inner = element_type(cursor.type)
-            dtype = dtype_of(canonical(inner))
-            found = layout(inner)
-            unit = dtype or (found.dtype if found else None)
-            if unit is None:
-                raise self.refuse(cursor, f"dynamic shared memory of '{inner.spelling}' is not modelled")
-            from tvm_xpiler.core.kernels import DTYPE_BYTES
-
-            name = "dynamic_shared"
-            if name not in self.buffers:
-                self.buffers[name] = ir.Buffer(name, unit, "shared", max(self.launch.shared_bytes // DTYPE_BYTES[unit], 1))
-            return Memory(name, E.const(0), cursor.type)
-        dtype = dtype_of(canonical(cursor.type))
-        if dtype is not None:
-            unique = self.unique(cursor.spelling)
-            self.buffers[unique] = ir.Buffer(unique, dtype, "shared", 1)
-            return Memory(unique, E.const(0), cursor.type)
-        return self.memory(cursor.spelling, cursor.type, "shared", cursor)
+        value = self.value(initial)
+        self.write(place, value, cursor)
+        if (
+            isinstance(place, ScalarVar)
+            and isinstance(value, Expr)
+            and value.is_int
+            and not self.writes(cursor.semantic_parent, cursor.hash)
+        ):
+            number = E.int_value(E.substitute(value, self.constants))
+            if number is not None:
+                self.constants[ir.local(place.name, place.dtype)] = E.const(number, place.dtype)
 
 
 def convert_launch(source: SourceFile, kernel: Cursor, launch: Launch, problem: Problem) -> ir.Program:

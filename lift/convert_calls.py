@@ -65,7 +65,8 @@ class CallConverter(ExprConverter):
     def __init__(self, source: SourceFile, launch: Launch) -> None:
         super().__init__(source, launch.block, launch.grid)
         self.launch = launch
-        self.constants: dict[Expr, Expr] = {}  # parameters that keep the value of this launch
+        self.constants: dict[Expr, Expr] = {}  # parameters, and locals, that keep a value known at this launch
+        self.named: Place | None = None  # what the last call of a function that returns a reference named
         self.loops: list[dict[str, str | None]] = []
         self.calls = 0
 
@@ -243,7 +244,8 @@ class CallConverter(ExprConverter):
         in_file = span_of(self.source, function) is not None
         result_type = result_type or function.result_type
         result: Place | None = None
-        if canonical(result_type).kind != TK.VOID:
+        frame.by_reference = is_reference(result_type) and self.straight(function)
+        if canonical(result_type).kind != TK.VOID and not frame.by_reference:
             result = self.declare(f"{function.spelling}_result" if in_file else "r", result_type, cursor)
         frame.result = result
         outer, outer_loops, at = self.frame, self.loops, self.at
@@ -252,11 +254,32 @@ class CallConverter(ExprConverter):
         self.body(function)
         self.stack.pop()
         self.frame, self.loops, self.at = outer, outer_loops, at
+        if frame.by_reference and frame.named is not None:
+            self.named = frame.named
+            return self.read(frame.named, cursor)
         if result is None:
             return None
         if is_reference(result_type) and isinstance(result, PointerVar):
             raise self.refuse(cursor, "a function that returns a reference to a pointer")
         return self.read(result, cursor)
+
+    @staticmethod
+    def straight(function: Cursor) -> bool:
+        """Say whether a function's one return is its last statement, so that what it names is the same place whenever it is called."""
+        compound = next((c for c in function.get_children() if c.kind == CK.COMPOUND_STMT), None)
+        statements = list(compound.get_children()) if compound is not None else []
+        leaving = [s for s in statements if exits(s, CK.RETURN_STMT)]
+        return len(leaving) == 1 and leaving[0].kind == CK.RETURN_STMT
+
+    def place_of(self, cursor: Cursor) -> Place:
+        """Return the place that an lvalue names; a call that returns a reference names the place that the function does."""
+        if cursor.kind == CK.CALL_EXPR and cursor.referenced is not None and is_reference(cursor.referenced.result_type):
+            outer, self.named = self.named, None
+            self.value(cursor)
+            found, self.named = self.named, outer
+            if found is not None:
+                return found
+        return super().place_of(cursor)
 
     def argument(self, parameter: Cursor, argument: Cursor) -> Place:
         """Bind one argument: a reference names the caller's place, a value is copied."""

@@ -7,9 +7,18 @@ from collections.abc import Callable
 from lift import expr as E
 from lift import ir
 from lift.clang_door import CK, TK, Cursor, Type, binary_operator, constant, dtype_of, unary_operator
-from lift.convert_places import PlaceConverter
+from lift.convert_globals import GlobalConverter
 from lift.expr import Expr
-from lift.layout import canonical, element_type, field_offset, is_array, is_onchip, is_pointer, is_record, is_vector, layout, stride
+from lift.layout import (
+    canonical,
+    element_type,
+    field_offset,
+    is_pointer,
+    is_record,
+    is_vector,
+    layout,
+    stride,
+)
 from lift.values import AddressOf, Aggregate, Memory, Place, Pointer, RecordVar, Value
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 
@@ -18,7 +27,7 @@ _TRANSPARENT = (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR, CK.CXX_FUNCTIONAL_CAST_EXPR, C
                 CK.CXX_REINTERPRET_CAST_EXPR, CK.CXX_CONST_CAST_EXPR)  # fmt: skip
 
 
-class ExprConverter(PlaceConverter):
+class ExprConverter(GlobalConverter):
     """Converts expressions."""
 
     # ---- expressions ----
@@ -171,49 +180,6 @@ class ExprConverter(PlaceConverter):
                 f"'{pointer.buffer}' holds {self.buffers[pointer.buffer].dtype} and is seen as '{pointer.pointee.spelling}'",
             )
         return Memory(pointer.buffer, E.add(pointer.index, E.scale(index, step)), pointer.pointee)
-
-    def global_variable(self, declared: Cursor, cursor: Cursor) -> Place:
-        """Return the place of a file-scope or ``constexpr`` variable."""
-        number = constant(cursor)
-        dtype = dtype_of(canonical(declared.type))
-        if number is not None and dtype:
-            place = self.fresh(declared.spelling, dtype)
-            self.out.append(ir.Assign(place.name, E.const(number, dtype), self.at))
-            return place
-        if declared.kind == CK.VAR_DECL and is_onchip(declared):
-            self.globals[declared.hash] = self.declare(declared.spelling, declared.type, declared)
-            return self.globals[declared.hash]
-        if declared.kind == CK.VAR_DECL and is_array(declared.type):
-            numbers = self.initial_numbers(declared)
-            found = layout(declared.type)
-            if numbers is not None and found is not None and found.dtype:
-                unique = self.unique(declared.spelling)
-                numbers += [0.0] * (found.size - len(numbers))
-                self.buffers[unique] = ir.Buffer(unique, found.dtype, "constant", found.size, tuple(numbers))
-                self.globals[declared.hash] = Memory(unique, E.const(0), declared.type)
-                return self.globals[declared.hash]
-        raise self.refuse(cursor, f"'{cursor.spelling}' lives outside the kernel and its value is not known")
-
-    def initial_numbers(self, declared: Cursor) -> list[float] | None:
-        for child in declared.get_children():
-            if child.kind == CK.INIT_LIST_EXPR:
-                return self.flatten(child)
-        return None
-
-    def flatten(self, cursor: Cursor) -> list[float] | None:
-        result: list[float] = []
-        for child in cursor.get_children():
-            if child.kind == CK.INIT_LIST_EXPR:
-                inner = self.flatten(child)
-                if inner is None:
-                    return None
-                result += inner
-            else:
-                number = constant(child)
-                if number is None:
-                    return None
-                result.append(number)
-        return result
 
     def member(self, cursor: Cursor) -> Place:
         children = [c for c in cursor.get_children() if c.kind.is_expression()]

@@ -26,6 +26,8 @@ class Frame:
     this: Place | None = None
     result: Place | None = None
     returned: str | None = None  # a flag, where a return leaves a loop
+    by_reference: bool = False  # the result is a place, which the return names
+    named: Place | None = None
     function: int = 0
 
 

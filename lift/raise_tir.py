@@ -10,11 +10,25 @@ from lift.expr import Expr
 from lift.normal import NormalForm, Stage, flat
 from lift.shapes import accesses, decompose, narrowed, shapes, strides_of
 from tvm_xpiler.core.kernels import TensorSpec
-from tvm_xpiler.core.tir import PrimFunc, Range, SBlock, SBlockRealize, tirx
+from tvm_xpiler.core.tir import IntImm, PrimFunc, Range, SBlock, SBlockRealize, tirx
 
 _SPELLED = {"rint": "nearbyint", "fabs": "abs"}
 _EXTERN = {"expm1", "cbrt"}
 _LEAVES = frozenset({"load", "elem", "local", "axis", "undef"})
+
+
+def wrapped(value: int, dtype: str) -> int:
+    """Return a constant as an unsigned type holds it; TVM takes no negative ones."""
+    return value % (1 << int(dtype[4:])) if dtype.startswith("uint") else value
+
+
+def seen_as(value: Any, dtype: str) -> Any:
+    """Return a value converted to a type; a literal is converted here."""
+    if str(value.ty) == dtype:
+        return value
+    if isinstance(value, IntImm) and dtype.startswith("uint"):
+        return tirx.const(wrapped(int(value.value), dtype), dtype)
+    return tirx.Cast(dtype, value)
 
 
 class ValueWriter:
@@ -85,8 +99,8 @@ class ValueWriter:
                     else result - term
                 )
             if result is None:
-                return tirx.const(constant, dtype)
-            return result + tirx.const(constant, dtype) if constant else result
+                return tirx.const(wrapped(constant, dtype), dtype)
+            return result + tirx.const(wrapped(constant, dtype), dtype) if constant else result
         if e.op == "var":
             found = self.variables[e]
             return found if str(found.ty) == dtype else tirx.Cast(dtype, found)
@@ -98,8 +112,7 @@ class ValueWriter:
         if e.op == "cast":
             inner = e.args[0]
             source = self.integer(inner, self.width(inner), facts) if inner.is_int and inner.dtype != "bool" else self.value(inner, facts)
-            found = tirx.Cast(e.dtype, source)
-            return found if e.dtype == dtype else tirx.Cast(dtype, found)
+            return seen_as(seen_as(source, e.dtype), dtype)
         if e.op == "pack":
             result = None
             for place, part in enumerate(e.args):
@@ -312,7 +325,7 @@ class Raiser:
         dtype = str(target.ty.dtype)
         value = writer.value(stage.value, stage.guard)
         if str(value.ty) != dtype:
-            value = tirx.Cast(dtype, value)
+            value = seen_as(value, dtype)
         init = None
         if stage.kind is not None:
             neutral = {

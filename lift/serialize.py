@@ -15,7 +15,7 @@ from lift import expr as E
 from lift import ir
 from lift.expr import Expr
 from lift.pieces import NotNormal
-from lift.raise_tir import ValueWriter
+from lift.raise_tir import ValueWriter, seen_as
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.tir import PrimFunc, Range, SBlock, SBlockRealize, tirx
 
@@ -228,7 +228,7 @@ class Serializer:
     # ---- statements ----
     def convert(self, value: Expr, dtype: str) -> Any:
         written = self.writer.value(value)
-        return written if str(written.ty) == dtype else tirx.Cast(dtype, written)
+        return seen_as(written, dtype)
 
     def stmts(self, body: tuple[ir.Stmt, ...]) -> Any:
         return _sequence([x for s in body for x in self.stmt(s)])

@@ -61,7 +61,8 @@ int main() {
     {
       __m512i a = _mm512_loadu_si512(words[0]), b = _mm512_loadu_si512(words[1]), c = _mm512_loadu_si512(words[2]);
       I3(_mm512_dpbusd_epi32) I3(_mm512_dpbusds_epi32) I3(_mm512_dpwssd_epi32) I2(_mm512_add_epi32) I2(_mm512_maddubs_epi16)
-      show("reduce", _mm512_reduce_add_epi32(a));
+      show("reduce", _mm512_reduce_add_epi32(a)); show("narrow", _mm512_cvtepi32_epi8(a));
+      show("narrows", _mm512_cvtsepi32_epi8(_mm512_srai_epi32(a, 22))); show("narrowus", _mm512_cvtusepi32_epi8(_mm512_srai_epi32(a, 22)));
       __m512 x = _mm512_loadu_ps(reals[0]), y = _mm512_loadu_ps(reals[1]);
       show("cmp", (unsigned)_mm512_cmp_ps_mask(x, y, _CMP_LT_OS)); show("blend", _mm512_mask_blend_ps(0x5a5a, x, y));
       show("maskz", _mm512_maskz_loadu_ps(0x0ff1, reals[2])); show("largest", _mm512_reduce_max_ps(x));

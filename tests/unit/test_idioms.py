@@ -1,4 +1,4 @@
-"""Ways of writing that kernels share: closures, function objects, cooperative groups, tails of vector loops, pairs of short floats."""
+"""Ways of writing that kernels share: closures, function objects, references, cooperative groups, tails of vector loops, short floats."""
 
 from __future__ import annotations
 
@@ -108,21 +108,82 @@ void scaled(const float* x, float* y, int rows, int cols) {
   }
 }
 """
+REFERENCES = """
+template <typename T, int N> struct Pack {
+  T v[N];
+  __device__ T& operator[](int i) { return v[i]; }
+  __device__ const T& operator[](int i) const { return v[i]; }
+};
+template <typename T, int N> __device__ Pack<T, N> load(const T* p) { Pack<T, N> r; for (int i = 0; i < N; ++i) r[i] = p[i]; return r; }
+template <bool RELU> __global__ void residual(const float* a, const float* b, float* c, int n) {
+  int i = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
+  if (i >= n) return;
+  auto x = load<float, 4>(a + i), y = load<float, 4>(b + i);
+  Pack<float, 4> z;
+  for (int k = 0; k < 4; ++k) { z[k] = x[k] + y[k]; if constexpr (RELU) z[k] = z[k] > 0.f ? z[k] : 0.f; }
+  for (int k = 0; k < 4; ++k) c[i + k] = z[k];
+}
+"""
+CLUSTER = """
+__mlu_shared__ float held[64 * 64];
+__mlu_entry__ void product(const float* a, const float* w, float* c, int m) {
+  __nram__ float line[64], result[64];
+  __wram__ float weight[64 * 64];
+  if (coreId == 0) __memcpy(held, w, 64 * 64 * sizeof(float), GDRAM2SRAM);
+  __sync_cluster();
+  __memcpy(weight, held, 64 * 64 * sizeof(float), SRAM2WRAM);
+  for (int i = taskId; i < m; i += taskDim) {
+    __memcpy(line, a + i * 64, 64 * sizeof(float), GDRAM2NRAM);
+    __bang_mlp(result, line, weight, 64, 64);
+    __memcpy(c + i * 64, result, 64 * sizeof(float), NRAM2GDRAM);
+  }
+}
+"""
+IM2COL = """
+#include <stdlib.h>
+void conv(const float* x, const float* w, float* y, int C, int H, int W, int O, int R) {
+  int OH = H - R + 1, OW = W - R + 1, K = C * R * R;
+  float* col = (float*)malloc(sizeof(float) * K * OH * OW);
+  for (int c = 0; c < C; c++) for (int a = 0; a < R; a++) for (int b = 0; b < R; b++)
+    for (int i = 0; i < OH; i++) for (int j = 0; j < OW; j++)
+      col[((c * R + a) * R + b) * OH * OW + i * OW + j] = x[(c * H + i + a) * W + j + b];
+  for (int o = 0; o < O; o++) for (int p = 0; p < OH * OW; p++) {
+    float s = 0;
+    for (int k = 0; k < K; k++) s += w[o * K + k] * col[k * OH * OW + p];
+    y[o * OH * OW + p] = s;
+  }
+  free(col);
+}
+"""
+SPARSE = """
+__global__ void spmv(const int* ptr, const int* col, const float* val, const float* x, float* y, int rows) {
+  int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
+  if (row >= rows) return;
+  float s = 0;
+  for (int j = ptr[row] + lane; j < ptr[row + 1]; j += 32) s += val[j] * x[col[j]];
+  for (int o = 16; o; o /= 2) s += __shfl_down_sync(~0u, s, o);
+  if (!lane) y[row] = s;
+}
+"""
 CASES = {
     "block_reduce.cu": (BLOCK_REDUCE, Options(scalars={"cols": 700}, buffers={"x": ("6*cols", "in"), "y": ("6*cols", "out")}, grid=(6, 1, 1), block=(256, 1, 1))),
     "closure.cu": (CLOSURE, Options(scalars={"n": 256}, buffers={"x": ("3*n", "in"), "y": (96, "out")}, grid=(3, 1, 1), block=(32, 1, 1))),
     "groups.cu": (GROUPS, Options(scalars={"cols": 200}, buffers={"x": ("16*cols", "in"), "y": (16, "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
     "bfloat16.cu": (BFLOAT16, Options(scalars={"n": 1000}, buffers={"a": ("n", "in"), "b": ("n", "in"), "c": ("n", "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
+    "references.cu": (REFERENCES, Options(entry="residual<true>", scalars={"n": 1000}, buffers={"a": ("n", "in"), "b": ("n", "in"), "c": ("n", "out")}, grid=(2, 1, 1), block=(128, 1, 1))),
+    "cluster.mlu": (CLUSTER, Options(scalars={"m": 24}, grid=(8, 1, 1))),
+    "im2col.c": (IM2COL, Options(scalars={"C": 3, "H": 9, "W": 10, "O": 5, "R": 3})),
+    "sparse.cu": (SPARSE, Options(scalars={"rows": 10}, buffers={"ptr": (11, "in"), "col": (300, "in"), "val": (300, "in"), "x": (50, "in"), "y": (10, "out")}, grid=(3, 1, 1), block=(128, 1, 1))),
     "tails.cpp": (TAILS, Options(scalars={"rows": 7, "cols": 45})),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_idiom_has_a_normal_form_and_goes_to_every_target(name: str) -> None:
+def test_an_idiom_goes_to_every_target(name: str) -> None:
     text, options = CASES[name]
     result = translate(SourceFile(name, text), ["llvm", "cuda", "bang"], replace(options, sets=3))
     assert result.ok, {k: [v.reason or v.mismatch for v in t.verdicts] for k, t in result.targets.items()}
-    assert result.lifted.grade == "A", result.lifted.reason
+    assert result.lifted.grade == ("B" if name == "sparse.cu" else "A"), result.lifted.reason  # a length that depends on data has none
 
 
 def test_small_arguments_of_tanh_keep_their_digits() -> None:

@@ -108,6 +108,19 @@ template <int N> XP_FN xp_words<N> xp_sar32(xp_words<N> a, int n) { for (int i =
 template <int N> XP_FN xp_words<N> xp_abs32(xp_words<N> a) { for (int i = 0; i < N; ++i) a.d[i] = a.d[i] < 0 ? -a.d[i] : a.d[i]; return a; }
 template <int N> XP_FN xp_words<N> xp_widen_i8(const __m128i& a) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = xp_i8(a, i); return r; }
 template <int N> XP_FN xp_words<N> xp_widen_u8(const __m128i& a) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = xp_u8(a, i); return r; }
+XP_FN int xp_saturated(int x, int kind) {
+  if (kind == 1) return x < -128 ? -128 : x > 127 ? 127 : x;
+  return kind == 2 && (unsigned)x > 255u ? 255 : x;
+}
+template <int M> XP_FN __m128i xp_narrow(const xp_words<M>& a, int kind) {
+  __m128i r;
+  for (int i = 0; i < 4; ++i) {
+    unsigned w = 0;
+    for (int j = 0; j < 4; ++j) w |= ((unsigned)xp_saturated(a.d[4 * i + j], kind) & 255u) << (8 * j);
+    r.d[i] = (int)w;
+  }
+  return r;
+}
 template <int N, int M> XP_FN xp_words<N> xp_part(const xp_words<M>& a, int k) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = a.d[k * N + i]; return r; }
 
 #define XP_SIZES(X) X(_mm_, 4, __m128i, si128) X(_mm256_, 8, __m256i, si256) X(_mm512_, 16, __m512i, si512)
@@ -151,6 +164,10 @@ XP_FN __m256i _mm256_cvtepi8_epi32(__m128i a) { return xp_widen_i8<8>(a); }
 XP_FN __m512i _mm512_cvtepi8_epi32(__m128i a) { return xp_widen_i8<16>(a); }
 XP_FN __m256i _mm256_cvtepu8_epi32(__m128i a) { return xp_widen_u8<8>(a); }
 XP_FN __m512i _mm512_cvtepu8_epi32(__m128i a) { return xp_widen_u8<16>(a); }
+// Narrowing: the low byte, or the nearest one that the type holds.
+XP_FN __m128i _mm512_cvtepi32_epi8(__m512i a) { return xp_narrow(a, 0); }
+XP_FN __m128i _mm512_cvtsepi32_epi8(__m512i a) { return xp_narrow(a, 1); }
+XP_FN __m128i _mm512_cvtusepi32_epi8(__m512i a) { return xp_narrow(a, 2); }
 XP_FN __m128i _mm256_castsi256_si128(__m256i a) { return xp_part<4>(a, 0); }
 XP_FN __m256i _mm512_castsi512_si256(__m512i a) { return xp_part<8>(a, 0); }
 XP_FN __m128i _mm512_castsi512_si128(__m512i a) { return xp_part<4>(a, 0); }
