@@ -25,7 +25,10 @@ def verdict_line(verdict: Verdict) -> str:
     """Return one line that says what was run, with what result, on how much."""
     if verdict.mismatch is not None:
         m = verdict.mismatch
-        return f"failed: {verdict.artifact}: {m.tensor}[{m.index}] is {m.got:.9g}, the original says {m.want:.9g} (rounding explains {m.bound:.2g}); {m.count} elements, {m.inputs} inputs"
+        return (
+            f"failed: {verdict.artifact}: {m.tensor}[{m.index}] is {m.got:.9g}, the original says {m.want:.9g} (rounding explains {m.bound:.2g}); {m.count} elements, {m.inputs} inputs"
+            + (f"; {verdict.sizes[-1]}" if verdict.sizes else "")
+        )
     if verdict.grade == "failed":
         return f"failed: {verdict.artifact}: {verdict.reason}"
     elements = sum(m.elements for m in verdict.matches)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lift.canonical import canonical_text
 from lift.generalize import generalize
 from lift.lifted import Lifted
 from tvm_xpiler import pipeline
@@ -14,7 +13,6 @@ from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.rebuild import Apart
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.core.tir import PrimFunc, ScheduleError
 from tvm_xpiler.pipeline import Target, Translation
 from tvm_xpiler.schedule.general import general_plan
@@ -178,7 +176,7 @@ class Generalizer:
             emitted[name] = pipeline.emit_for(name, lifted.func, problem, self.options.arch, plan)
         examination = self.examined(base)
         refuse_wrong_source(self.source, examination)
-        result = pipeline.judged(session, problem, lifted, examination, emitted)
+        result, tried = pipeline.judged(session, problem, lifted, examination, emitted), 0
         for scalars in self.others():
             where = ", ".join(f"{n}={scalars[n]:g}" for n in self.dtypes)
             try:
@@ -189,11 +187,10 @@ class Generalizer:
                 self.notes.append(f"not tried at {where}, where the source itself is refused: [{error.code}] {error.message}")
                 continue
             there = pipeline.judged(point.session, point.problem, lifted, seen, emitted)
-            ok = all(target.ok for target in there.values())
-            if not ok and canonical_text(at_sizes(lifted.func, scalars)) != canonical_text(point.lifted.func):
-                self.notes.append(f"not for {where}: there the source has another form")
-                continue
             result = {name: joined(result[name], there[name], where) for name in result}
+            tried += 1
+        if not tried:
+            raise LiftError("XP121", f"at no other size could it be tried: {self.notes[-1]}")
         lifted = replace(lifted, assumed=(*self.base.lifted.assumed, *self.notes))
         return Translation(self.source, problem, examination, lifted, result, session.seconds, self.options.arch)
 
@@ -221,7 +218,8 @@ def _joined(a: Verdict, b: Verdict, where: str) -> Verdict:
     if not a.ok:
         return a
     if not b.ok:
-        return replace(b, sizes=(*a.sizes, where), reason=f"at {where}: {b.reason}" if b.reason else "")
+        reason = b.reason or f"{b.mismatch.tensor}[{b.mismatch.index}] differs" if b.mismatch else b.reason
+        return replace(b, sizes=(*a.sizes, where), reason=f"at {where}: {reason}")
     bounds = a.bounds if a.bounds == b.bounds else "relative"
     return replace(
         a, matches=a.matches + b.matches, sampled=tuple(dict.fromkeys(a.sampled + b.sampled)), sizes=(*a.sizes, where), bounds=bounds

@@ -16,6 +16,7 @@ from tvm_xpiler.api import lift
 from tvm_xpiler.bundle import write
 from tvm_xpiler.core.arithmetic import evaluate
 from tvm_xpiler.core.errors import ConfigError, EmitError, LiftError
+from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.symbols import scalar_parameters
 
 KERNELS = Path(__file__).parents[2] / "examples" / "kernels"
@@ -120,3 +121,16 @@ def test_what_cannot_be_left_open_is_said() -> None:
         lift(KERNELS / "max_pool.cu", replace(pool, symbolic=("q",)))
     with pytest.raises(EmitError, match="one size"):
         translate(KERNELS / "max_pool.cu", "bang", replace(pool, symbolic=("C",)))
+
+
+def test_a_law_that_ends_somewhere_is_not_called_verified() -> None:
+    text = """
+__global__ void head(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = i < 150 ? 2.0f * x[i] : x[i];
+}
+"""
+    options = Options(scalars={"n": 100}, buffers={"x": ("n", "in"), "y": ("n", "out")}, grid=("(n+63)/64", 1, 1), block=(64, 1, 1), sets=2)
+    result = translate(SourceFile("head.cu", text), "llvm", replace(options, symbolic=("n",)))
+    assert not result.ok
+    assert all("n=207" in verdict.reason for verdict in result.targets["llvm"].verdicts)
