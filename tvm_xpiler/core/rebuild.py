@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ _BINARY = frozenset(
 )
 
 
-class Rebuild:
+class Rebuild(ABC):
     """Walks functions of one form in step and builds one from them; subclasses decide what becomes of numbers and scalars.
 
     Only what a normal form is made of is known: perfect nests of blocks that store one value.
@@ -26,13 +27,13 @@ class Rebuild:
     def __init__(self, count: int) -> None:
         self.vars: list[dict[Any, Any]] = [{} for _ in range(count)]  # of each function, its variables by those of the result
 
+    @abstractmethod
     def number(self, nodes: Sequence[Any]) -> Any:
         """Build from integer literals."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fraction(self, nodes: Sequence[Any]) -> Any:
         """Build from floating-point literals."""
-        raise NotImplementedError
 
     def arithmetic(self, node: Any, a: Any, b: Any) -> Any:
         """Build a binary operation like ``node``."""
