@@ -46,10 +46,12 @@ class Lifted:
     punned: bool = False
 
 
-def programs(front: Front, problem: Problem) -> list[Program]:
-    """Return the SPMD program of each launch, in order."""
-    labels = {site.label: site.kernel for site in front.sites}
-    return [replace(convert_launch(front.source, labels[n.kernel], n, problem), warp=front.warp) for n in problem.launches]
+def punned(front: Front, problem: Problem) -> bool:
+    """Say whether bits of floats may be seen as another type: what does not convert may do anything."""
+    try:
+        return any(program.punned for program in _programs(front, problem))
+    except (LiftError, RecursionError):
+        return True
 
 
 def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
@@ -68,9 +70,9 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
     try:
-        converted = programs(front, problem)
+        converted = _programs(front, problem)
         assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed))
-        punned = any(program.punned for program in converted)
+        puns = any(program.punned for program in converted)
         reason = "asked for"
         if at_most == "A":
             expr.allow(MAX_NODES)
@@ -78,7 +80,7 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
                 text = front.source.text
                 normal, places = _normal(converted, problem, text)
                 lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
-                return Lifted(normal, "A", "", assumed, tuple(lines.items()), punned)
+                return Lifted(normal, "A", "", assumed, tuple(lines.items()), puns)
             except NotNormal as why:
                 reason = str(why)
             except RecursionError:
@@ -91,9 +93,15 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
             func, grade = imperative(converted, problem)
         except NotNormal as why:
             raise LiftError("XP120", f"{reason}; and no imperative form: {why}") from None
-        return Lifted(func, grade, reason, assumed, punned=punned)
+        return Lifted(func, grade, reason, assumed, punned=puns)
     finally:
         sys.setrecursionlimit(limit)
+
+
+def _programs(front: Front, problem: Problem) -> list[Program]:
+    """Return the SPMD program of each launch, in order."""
+    labels = {site.label: site.kernel for site in front.sites}
+    return [replace(convert_launch(front.source, labels[n.kernel], n, problem), warp=front.warp) for n in problem.launches]
 
 
 def _normal(converted: list[Program], problem: Problem, text: str) -> tuple[PrimFunc, dict[str, tuple[int, ...]]]:

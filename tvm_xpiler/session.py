@@ -129,8 +129,12 @@ class Session:
         """Lift the file's launches; where bits of floats are seen as another type, floats that carry more than bits cannot be used."""
         lifted: Lifted = self.timed("lift", lambda: lift(self.front, problem, at_most))
         if lifted.punned:
-            self.oracle.withhold("tracked", "narrow", "algebraic")
+            self.keep_floats_plain()
         return lifted
+
+    def keep_floats_plain(self) -> None:
+        """Run the file in no mode in which floats carry more than their bits."""
+        self.oracle.withhold("tracked", "narrow", "algebraic")
 
     def _probe(self, parameters: list[tuple[str, float | None]]) -> list[tuple[int, bool, bool]]:
         try:

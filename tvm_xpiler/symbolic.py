@@ -218,7 +218,7 @@ def _joined(a: Verdict, b: Verdict, where: str) -> Verdict:
     if not a.ok:
         return a
     if not b.ok:
-        reason = b.reason or f"{b.mismatch.tensor}[{b.mismatch.index}] differs" if b.mismatch else b.reason
+        reason = f"{b.mismatch.tensor}[{b.mismatch.index}] differs" if b.mismatch and not b.reason else b.reason
         return replace(b, sizes=(*a.sizes, where), reason=f"at {where}: {reason}")
     bounds = a.bounds if a.bounds == b.bounds else "relative"
     return replace(

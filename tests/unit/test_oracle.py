@@ -206,3 +206,19 @@ __global__ void staged(const half* __restrict__ x, half* __restrict__ y) {
     x = np.random.default_rng(3).standard_normal(1024).astype(np.float16)
     got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(1024, np.float16)})["y"]
     np.testing.assert_array_equal(got, (x.reshape(2, 512)[:, ::-1] * np.float16(2)).reshape(-1))
+
+
+def test_files_outside_the_model_are_judged() -> None:
+    kernel = """__global__ void k(const float* x, float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (x[i] > 0.f) goto positive;
+  y[i] = %s;
+  return;
+positive:
+  y[i] = x[i] * 2.f;
+}
+"""
+    options = Options(entry="k", grid=(4, 1, 1), block=(64, 1, 1), buffers={"x": (256, "in"), "y": (256, "out")})
+    original = SourceFile("original.cu", kernel % "-x[i]")
+    assert judge(original, SourceFile("same.cu", kernel % "0.f - x[i]"), options).grade == "tested"
+    assert judge(original, SourceFile("wrong.cu", kernel % "x[i]"), options).grade == "failed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from tvm_xpiler.core.ctext import C_NUMBERS, Expressions
@@ -42,8 +41,7 @@ class DevicePrinter(DeviceText, Printer):
         """Say nothing: loops are serial."""
 
     def declare(self, buffer: Any, pad: str) -> None:
-        size = prod((int(n) for n in buffer.ty.shape), start=1)
-        self.lines.append(f"{pad}{device_type(str(buffer.ty.dtype))} {self.name(buffer)}[{size}];")
+        self.lines.append(f"{pad}{device_type(str(buffer.ty.dtype))} {self.name(buffer)}[{self.count(buffer)}];")
 
 
 @dataclass(frozen=True, slots=True)
