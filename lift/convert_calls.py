@@ -119,11 +119,15 @@ class CallConverter(ExprConverter):
                     self.constants[ir.local(scalar.name, dtype)] = E.const(argument, dtype)
                 self.frame.places[parameter.hash] = scalar
         self.body(cursor)
+        touched = self.used | ir.changed(tuple(self.out))[1]
+        for view, base in self.views.items():
+            if view in touched and base in touched:
+                self.assumed[f"'{base}' holds {self.buffers[base].dtype} and {self.buffers[view].dtype} in different places"] = None
         return ir.Program(
             cursor.spelling,
             self.launch.grid,
             self.launch.block,
-            tuple(self.buffers.values()),
+            tuple(b for name, b in self.buffers.items() if name not in self.views or name in touched),
             tuple(self.locals.items()),
             tuple(self.out),
             tuple(self.assumed),

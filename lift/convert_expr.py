@@ -95,33 +95,22 @@ class ExprConverter(GlobalConverter):
         """See a buffer through another element type; own memory that nothing used yet takes the first type it is seen as."""
         found = layout(target)
         held = self.buffers[pointer.buffer]
-        if (
-            found is not None
-            and found.dtype
-            and found.dtype != held.dtype
-            and held.scope in {"shared", "local"}
-            and (held.dtype in {"int8", "uint8"} or DTYPE_BYTES[held.dtype] == DTYPE_BYTES[found.dtype])
-            and E.int_value(pointer.index) == 0
-            and held.name not in self.used
-        ):
-            size = held.size * DTYPE_BYTES[held.dtype] // DTYPE_BYTES[found.dtype]
-            self.buffers[held.name] = ir.Buffer(held.name, found.dtype, held.scope, max(size, 1))
-        elif (
-            found is not None
-            and found.dtype
-            and found.dtype != held.dtype
-            and held.scope in {"shared", "local"}
-            and not (found.size > 1 and (DTYPE_BYTES[held.dtype], DTYPE_BYTES[found.dtype]) == (2, 4))  # a vector moves their bits
-            and not (
-                held.dtype in E.INT_DTYPES and found.dtype in E.INT_DTYPES and DTYPE_BYTES[held.dtype] in (1, DTYPE_BYTES[found.dtype])
-            )
+        if found is None or not found.dtype or found.dtype == held.dtype or held.scope not in {"shared", "local"}:
+            return Pointer(pointer.buffer, pointer.index, target)
+        size, unit = DTYPE_BYTES[held.dtype], DTYPE_BYTES[found.dtype]
+        base = self.views.get(held.name, held.name)
+        seen = [name for name in (base, *(v for v, b in self.views.items() if b == base)) if self.buffers[name].dtype == found.dtype]
+        if seen:
+            return Pointer(seen[0], E.floordiv(E.scale(pointer.index, size), unit), target)
+        if held.name not in self.used and E.int_value(pointer.index) == 0 and (held.dtype in {"int8", "uint8"} or size == unit):
+            self.buffers[held.name] = ir.Buffer(held.name, found.dtype, held.scope, max(held.size * size // unit, 1))
+        elif not (found.size > 1 and (size, unit) == (2, 4)) and not (  # a vector moves their bits
+            held.dtype in E.INT_DTYPES and found.dtype in E.INT_DTYPES and size in (1, unit)
         ):  # parts of it hold other types: each type gets a buffer of its own, which is right where no byte is seen as both
-            name, unit = f"{held.name}_{found.dtype}", DTYPE_BYTES[found.dtype]
-            if name not in self.buffers:
-                size = -(-held.size * DTYPE_BYTES[held.dtype] // unit)
-                self.buffers[name] = ir.Buffer(name, found.dtype, held.scope, max(size, 1))
-                self.assumed[f"'{held.name}' holds {held.dtype} and {found.dtype} in different places"] = None
-            return Pointer(name, E.floordiv(E.scale(pointer.index, DTYPE_BYTES[held.dtype]), unit), target)
+            name = self.unique(f"{held.name}_{found.dtype}")
+            self.views[name] = base
+            self.buffers[name] = ir.Buffer(name, found.dtype, held.scope, max(-(-held.size * size // unit), 1))
+            return Pointer(name, E.floordiv(E.scale(pointer.index, size), unit), target)
         return Pointer(pointer.buffer, pointer.index, target)
 
     def place_of(self, cursor: Cursor) -> Place:

@@ -47,6 +47,7 @@ class PlaceConverter:
         self.assumed: dict[str, None] = {}
         self.punned = False
         self.used: set[str] = set()  # buffers that were read or written
+        self.views: dict[str, str] = {}  # buffers that stand for another one's bytes seen as another type
         self.inline: Callable[[Cursor, list[Value], Place | None, Type], Value | None]
 
     # ---- names ----

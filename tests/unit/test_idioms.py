@@ -165,7 +165,42 @@ __global__ void spmv(const int* ptr, const int* col, const float* val, const flo
   if (!lane) y[row] = s;
 }
 """
+VIEWS = """
+#include <math.h>
+void levels(const float* x, const int* sizes, float* y) {
+  float offset[1], corner[8];
+  for (int i = 0; i < 4; i++) {
+    ((int*)offset)[0] = 0;
+    for (int k = 0; k < i; k++) ((int*)offset)[0] = ((int*)offset)[0] + (sizes[k] & 7);
+    for (int j = 0; j < 8; j++) ((float*)corner)[j] = x[i * 8 + j] * (float)((int*)offset)[0];
+    for (int j = 0; j < 8; j++) y[i * 8 + j] = corner[j];
+  }
+}
+"""
+RAGGED = """
+__global__ void shifted(const float* x, float* y) {
+  int row = blockIdx.x * 64 + threadIdx.x;
+  if (row < 100) {
+    float m = x[row * 128];
+    for (int c = 1; c < 128; c++) m = fmaxf(m, x[threadIdx.x * 128 + c]);
+    for (int c = 0; c < 128; c++) y[row * 128 + c] = x[row * 128 + c] - m;
+  }
+}
+"""
+UNSIGNED = """
+#include <stdint.h>
+void sums(const int8_t* a, const int8_t* b, float* y) {
+  for (int i = 0; i < 64; i++) {
+    int32_t s = 0;
+    for (int k = 0; k < 32; k++) s += a[i * 32 + k] * b[k];
+    y[i] = (uint32_t)s;
+  }
+}
+"""
 CASES = {
+    "views.c": (VIEWS, Options()),
+    "ragged.cu": (RAGGED, Options(buffers={"x": (12800, "in"), "y": (12800, "out")}, grid=(2, 1, 1), block=(64, 1, 1))),
+    "unsigned.c": (UNSIGNED, Options()),
     "block_reduce.cu": (BLOCK_REDUCE, Options(scalars={"cols": 700}, buffers={"x": ("6*cols", "in"), "y": ("6*cols", "out")}, grid=(6, 1, 1), block=(256, 1, 1))),
     "closure.cu": (CLOSURE, Options(scalars={"n": 256}, buffers={"x": ("3*n", "in"), "y": (96, "out")}, grid=(3, 1, 1), block=(32, 1, 1))),
     "groups.cu": (GROUPS, Options(scalars={"cols": 200}, buffers={"x": ("16*cols", "in"), "y": (16, "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
@@ -186,10 +221,12 @@ def test_an_idiom_goes_to_every_target(name: str) -> None:
     assert result.lifted.grade == ("B" if name == "sparse.cu" else "A"), result.lifted.reason  # a length that depends on data has none
 
 
-def test_small_arguments_of_tanh_keep_their_digits() -> None:
-    text = "__global__ void k(const float* x, float* y) { int i = blockIdx.x * 256 + threadIdx.x; y[i] = tanhf(x[i]); }\n"
+@pytest.mark.parametrize("dtype", ["float", "double"])
+def test_small_arguments_of_tanh_keep_their_digits(dtype: str) -> None:
+    text = f"__global__ void k(const {dtype}* x, {dtype}* y) {{ int i = blockIdx.x * 256 + threadIdx.x; y[i] = tanh(x[i]); }}\n"
     options = Options(buffers={"x": (4096, "in"), "y": (4096, "out")}, grid=(16, 1, 1), block=(256, 1, 1), sets=1)
     result = translate(SourceFile("tanh.cu", text), "llvm", options)
-    x = (np.logspace(-30, 2, 4096) * np.where(np.arange(4096) % 2, 1, -1)).astype(np.float32)
-    got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(4096, np.float32)})["y"]
-    np.testing.assert_allclose(got, np.tanh(x.astype(np.float64)), rtol=4 * 2.0**-24)
+    held, unit = (np.float32, 2.0**-24) if dtype == "float" else (np.float64, 2.0**-53)
+    x = (np.logspace(-30, 2, 4096) * np.where(np.arange(4096) % 2, 1, -1)).astype(held)
+    got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(4096, held)})["y"]
+    np.testing.assert_allclose(got, np.tanh(x.astype(np.float64)), rtol=4 * unit)

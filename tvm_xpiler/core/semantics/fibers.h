@@ -3,7 +3,7 @@
 #pragma once
 // ---- fibers ------------------------------------------------------------------------------------------------------------------
 static const int kMaxThreads = 1024;
-static const size_t kStack = XP_WARP == 1 ? 64 << 20 : 256 << 10;  // a serial function may hold large arrays
+static const size_t kStack = XP_WARP == 1 ? 64 << 20 : 1 << 20;  // a serial function may hold large arrays, a CUDA thread 512 KiB
 enum State { kFresh, kRunnable, kAtBlock, kAtWarp, kDone };
 struct Fiber { void* sp; char* stack; };
 static Fiber fibers[kMaxThreads + 1];
