@@ -159,6 +159,11 @@ def _along_output(stage: Stage, v: Vectorizer) -> list[str] | None:
     dtype = stage.dtype
     v.depth = 2
     ctype = TYPES[dtype]
+    if stage.guard is not None:
+        cut = v.cut(stage.guard)
+        if cut is None or cut.low or cut.high:
+            return None
+        v.put(f"if (!({' && '.join(cut.when)})) continue;")
     if stage.kind is None:
         found = v.value(stage.value)
         held = found if isinstance(found, Vector) else v.filled(found, dtype)
@@ -182,11 +187,6 @@ def _along_output(stage: Stage, v: Vectorizer) -> list[str] | None:
             v.depth -= 1
             v.put("}")
     place = v.address(stage.buffer, stage.indices)
-    if stage.guard is not None:
-        cut = v.cut(stage.guard)
-        if cut is None or cut.low or cut.high:
-            return None
-        v.put(f"if ({' && '.join(cut.when)})")
     v.put(f"__memcpy({place}, {held.array}, {v.count} * sizeof({ctype}), NRAM2GDRAM);")
     v.traffic += 1
     return v.lines

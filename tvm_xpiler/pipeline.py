@@ -27,6 +27,7 @@ from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
+from tvm_xpiler.show import verdict_line
 from tvm_xpiler.verify.algebraic import NotShown, equal
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
@@ -130,15 +131,20 @@ def translate(
         # The source may race, or leave its buffers, in blocks that were not looked at.
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
         refuse_wrong_source(source, examination)
-    if not all(t.ok for t in result.values()) and lifted.grade == "A":
+    failed = [name for name, target in result.items() if not target.ok]
+    if failed and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
+        why = next(verdict_line(v) for v in result[failed[0]].verdicts if not v.ok)
         try:
             plain = session.lift(problem, at_most="C")
-            second = session.timed("emit and verify", lambda: _judge(session, problem, plain, targets, examination))
+            second = session.timed("emit and verify", lambda: _judge(session, problem, plain, failed, examination))
         except XpilerError:
             second = {}
-        if second and all(t.ok for t in second.values()):
-            lifted, result = replace(plain, reason="the normal form was not verified"), second
+        right = {name: target for name, target in second.items() if target.ok}
+        if len(right) == len(result):
+            lifted = replace(plain, reason=f"the normal form was not verified; {why}")
+        note = "made from the imperative form: what was made from the normal form was not verified here"
+        result |= {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in right.items()}
     if not all(t.ok for t in result.values()):
         refuse_wrong_source(source, examination, "XP203")
     return Translation(source, problem, examination, lifted, result, session.seconds, options.arch)

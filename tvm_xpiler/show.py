@@ -61,6 +61,7 @@ def summary(t: Translation) -> list[str]:
         for v in target.verdicts:
             lines.append(f"{name}: {verdict_line(v)}")
             lines += [f"{name}: {v.artifact}: {v.proof}"] if v.proof else []
+        lines += [f"{name}: note: {note}" for note in target.emitted.notes]
         lines += [f"{name}: {line}" for line in plan_lines(target.planned)] if target.planned is not None else []
         lines += [f"{name}: lifted back: {target.round_trip}"] if target.round_trip else []
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]

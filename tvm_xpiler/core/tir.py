@@ -8,8 +8,8 @@ from typing import Any
 os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))  # TVM counts physical cores, which a small machine has one of
 os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
 
+import tvm
 import tvm_ffi
-from tvm import compile as compile_module
 from tvm import runtime, s_tir, tirx
 from tvm.ir import IRModule, Range
 from tvm.ir.transform import PassContext
@@ -24,12 +24,21 @@ from tvm.tirx import IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PassContext", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function", "register_intrin_lowering",
+    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function", "register_intrin_lowering",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvmscript",
 ]  # fmt: skip
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
 """What the numbers in ``For.kind`` mean."""
+
+
+def compile_module(module: Any, target: Target, *options: str) -> Any:
+    """Build ``module`` with ``options`` of the pass context switched on.
+
+    Without NarrowDataType, which takes int64(uint32(x)) for a number of 32 signed bits.
+    """
+    with PassContext(config=dict.fromkeys(options, True), disabled_pass=["tirx.NarrowDataType"]):
+        return tvm.compile(module, target=target)
 
 
 def identical(a: object, b: object) -> bool:

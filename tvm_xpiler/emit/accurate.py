@@ -7,8 +7,10 @@ from typing import Any
 
 from tvm_xpiler.core.tir import register_intrin_lowering, tirx
 
-# S. L. Moshier, Cephes Mathematical Library, tanhf.c: x + x * z * P(z) with z = x * x, for |x| < 0.625.
-_TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+# S. L. Moshier, Cephes Mathematical Library: x + x * z * P(z) / Q(z) with z = x * x, for |x| < 0.625; tanhf.c has no Q, tanh.c has both.
+_TANHF = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+_TANH_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+_TANH_Q = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 _NEAR_ZERO = 0.625
 
 
@@ -21,19 +23,22 @@ def install() -> None:
 def _tanh(call: Any) -> Any:
     x = call.args[0]
     dtype = str(x.ty)
-    if dtype.startswith("float64"):
-        return tirx.call_pure_extern(dtype, "tanh", x) if dtype == "float64" else call
-    lanes = dtype.partition("x")[2]
-    wide = f"float32x{lanes}" if lanes else "float32"
+    element, _, lanes = dtype.partition("x")
+    wide = ("float64" if element == "float64" else "float32") + (f"x{lanes}" if lanes else "")
     v = x if dtype == wide else tirx.Cast(wide, x)
 
     def number(value: float) -> Any:
         return tirx.const(value, wide)
 
-    z, polynomial = v * v, number(_TANH[0])
-    for coefficient in _TANH[1:]:
-        polynomial = polynomial * z + number(coefficient)
+    def polynomial(coefficients: tuple[float, ...]) -> Any:
+        result = number(coefficients[0])
+        for coefficient in coefficients[1:]:
+            result = result * z + number(coefficient)
+        return result
+
+    z = v * v
+    ratio = polynomial(_TANH_P) / polynomial(_TANH_Q) if element == "float64" else polynomial(_TANHF)
     size = tirx.abs(v)
     far = number(1.0) - number(2.0) / (tirx.exp(size + size) + number(1.0))
-    result = tirx.Select(size < number(_NEAR_ZERO), v + v * z * polynomial, tirx.Select(v < number(0.0), -far, far))
+    result = tirx.Select(size < number(_NEAR_ZERO), v + v * z * ratio, tirx.Select(v < number(0.0), -far, far))
     return result if dtype == wide else tirx.Cast(dtype, result)

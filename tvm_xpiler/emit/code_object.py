@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.rocm import GET, complete_bitcode, isa_of, rocm
-from tvm_xpiler.core.tir import IRModule, PassContext, Target, compile_module, register_global_function
+from tvm_xpiler.core.tir import IRModule, Target, compile_module, register_global_function
 
 _LIBRARIES = (
     "ocml",
@@ -79,8 +79,7 @@ def _build(job: dict[str, Any]) -> None:
             "thread_warp_size": job["warp"], "host": {"kind": "llvm"},
         }
     )  # fmt: skip
-    with PassContext(config={"tirx.disable_cse_tir": True}):
-        compile_module(job["module"], target=target)
+    compile_module(job["module"], target, "tirx.disable_cse_tir")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import (
     IntImm,
     IRModule,
-    PassContext,
     PrimFunc,
     SBlock,
     SBlockRealize,
@@ -105,8 +104,7 @@ def emit_simt(
     scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
     try:
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
-        with PassContext(config={"tirx.disable_cse_tir": True, "tirx.use_async_copy": True}):
-            built = compile_module(scheduled, target=_target(platform, arch))
+        built = compile_module(scheduled, _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
     if not built.mod.imports:
