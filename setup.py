@@ -11,6 +11,7 @@ setup(
     package_data={
         **{name: ["py.typed"] for name in PACKAGES},
         "tvm_xpiler.core.semantics": ["*.h", "*.cpp"],
+        "tvm_xpiler.batch": ["page.html"],
         "schedule_llm": ["py.typed", "prompts/*.md", "prompts/families/*.md", "manual/*.md"],
     },
 )

@@ -98,7 +98,7 @@ def _library() -> Any:
     return library
 
 
-def parse(source: SourceFile, header: str, include: tuple[str, ...] = (), warp: int = 32) -> TranslationUnit:
+def parse(source: SourceFile, header: str, include: tuple[str, ...] = (), warp: int = 32, define: tuple[str, ...] = ()) -> TranslationUnit:
     """Parse CUDA-like text against an executable header.
 
     Raises:
@@ -106,7 +106,7 @@ def parse(source: SourceFile, header: str, include: tuple[str, ...] = (), warp: 
     """
     options = [
         "-x", "cuda", "-nocudainc", "-nocudalib", "--cuda-host-only", "-nostdinc", "-nostdinc++", "-std=c++17", "-DXP_PARSE", f"-DXP_WARP={warp}", "-fno-builtin",
-        "-Wno-everything", f"-I{empty_headers(False)}", f"-I{SEMANTICS}", *(f"-I{path}" for path in include), "-include", str(SEMANTICS / header),
+        "-Wno-everything", f"-I{empty_headers(False)}", f"-I{SEMANTICS}", *(f"-I{path}" for path in include), *(f"-D{macro}" for macro in define), "-include", str(SEMANTICS / header),
     ]  # fmt: skip
     with _lock:
         unit = Index.create().parse(source.name, args=options, unsaved_files=[(source.name, source.text)])

@@ -111,7 +111,14 @@ def _has_body(cursor: Cursor) -> bool:
     return any(c.kind == CK.COMPOUND_STMT for c in cursor.get_children())
 
 
-def read(source: SourceFile, platform: Platform, entry: str | None = None, include: tuple[str, ...] = (), warp: int | None = None) -> Front:
+def read(
+    source: SourceFile,
+    platform: Platform,
+    entry: str | None = None,
+    include: tuple[str, ...] = (),
+    warp: int | None = None,
+    define: tuple[str, ...] = (),
+) -> Front:
     """Parse ``source`` and choose its entry.
 
     Args:
@@ -120,6 +127,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
         entry: A wrapper's or kernel's name, ``name<args>`` for a template; the only one of the file by default.
         include: Folders for ``#include``.
         warp: Lanes of a warp; the platform's own by default.
+        define: Macros, ``NAME`` or ``NAME=VALUE``.
 
     Raises:
         LiftError: XP100, XP101, XP102 or XP103.
@@ -127,7 +135,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
     header = PLATFORMS[platform].header
     assert header is not None
     lanes = warp or PLATFORMS[platform].warp
-    unit = parse(source, header, include, lanes)
+    unit = parse(source, header, include, lanes, define)
     declared = _own(unit, source)
     functions = [c for c in declared if c.kind in (CK.FUNCTION_DECL, CK.FUNCTION_TEMPLATE) and _has_body(c)]
     serial = not PLATFORMS[platform].axes
@@ -201,7 +209,7 @@ def read(source: SourceFile, platform: Platform, entry: str | None = None, inclu
                 f"name an instance: --entry '{kernel.spelling}<...>'",
             )
         probe = SourceFile(source.name, source.text + f"\nstatic auto xp_probe = &{label};\n")
-        unit = parse(probe, header, include, lanes)
+        unit = parse(probe, header, include, lanes, define)
         references = [
             c.referenced
             for d in _own(unit, probe)

@@ -66,16 +66,16 @@ def report(t: Translation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write(t: Translation, out: Path) -> Path:
-    """Write ``out/<stem>/``: a folder per target with code, plan and library, and report.json.
+def write(t: Translation, out: Path, name: str = "") -> Path:
+    """Write ``out/<name>/`` (the file's stem by default): a folder per target with code, plan and library, and report.json.
 
     Code that was not verified gets the suffix ``.failed``, so that no build picks it up.
 
     Raises:
         ConfigError: XP001 when the folder cannot be written.
     """
-    stem = Path(t.source.name).stem
-    final = out / stem
+    stem = Path(t.source.name).stem.strip(".") or "kernel"
+    final = out / (name or stem)
     try:
         out.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=out))

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from tvm_xpiler import __version__
+from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
 from tvm_xpiler.cli_plan import plan_options, planning, shown
 from tvm_xpiler.cli_tune import duration, run_tune, tune_options
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
@@ -53,6 +53,7 @@ def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--block", metavar="X[,Y,Z]", help="Block, for a kernel without host wrapper."),
         click.option("--shared", default="0", metavar="BYTES", help="Dynamic shared memory, likewise."),
         click.option("--entry", help="The host wrapper or kernel; NAME<ARGS> for a template."),
+        click.option("-D", "define", multiple=True, metavar="NAME[=VALUE]", help="A macro."),
         click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
         click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
         click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
@@ -103,7 +104,7 @@ def _options(o: dict[str, Any]) -> Any:
         scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
-        arch=o.get("arch"), include=o["include"], seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+        arch=o.get("arch"), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
         warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
@@ -166,51 +167,23 @@ def _translate_one(entry: Any, targets: tuple[str, ...], out: Path | None, as_js
 
 
 def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    from tvm_xpiler import bundle, symbolic
+    """Translate one kernel after the other in this process, where a model's client and tape can be shared."""
+    from tvm_xpiler import bundle
+    from tvm_xpiler.batch.collect import named
+    from tvm_xpiler.batch.worker import translated
 
-    grades: Counter[str] = Counter()
-    verdicts: Counter[str] = Counter()
-    seconds: list[float] = []
-    worst = DONE
-    bar = tqdm(entries, unit="kernel")
-    for entry in bar:
+    def report(result: Any) -> None:
+        if as_json:
+            tqdm.write(json.dumps(bundle.report(result)))
+
+    records = []
+    for job in tqdm(named(entries), unit="kernel", disable=None):
         begin = time.perf_counter()
-        grade, verdict, note = "-", "refused", ""
-        try:
-            result = symbolic.translate(read_source(entry.file), targets, None, entry.options)
-            grade, verdict = result.lifted.grade, "tested" if result.ok else "failed"
-            note = (
-                result.lifted.reason
-                if result.ok
-                else next(v.reason or str(v.mismatch) for t in result.targets.values() for v in t.verdicts if not v.ok)
-            )
-            worst = worst if result.ok else max(worst, NOT_VERIFIED)
-            if out is not None:
-                bundle.write(result, out)
-            if as_json:
-                tqdm.write(json.dumps(bundle.report(result)))
-        except XpilerError as error:
-            note = f"[{error.code}] {error.message}" + (f" at line {error.span.line}" if error.span else "")
-            worst = max(worst, DIAGNOSTIC)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the other kernels
-            note = _internal(error).render()
-            worst = max(worst, DIAGNOSTIC)
-        took = time.perf_counter() - begin
-        seconds.append(took)
-        grades[grade] += 1
-        verdicts[verdict] += 1
+        records.append(translated(job, targets, out, report) | {"seconds": time.perf_counter() - begin})
         if not as_json:
-            tqdm.write(f"{entry.file.name:44} {grade}  {verdict:8} {took:6.2f} s  {note}", file=sys.stdout)
-    table = Table(title=f"{len(entries)} kernels to {', '.join(targets)}")
-    for column in ("lifted", "grade A", "grade B", "grade C", "tested", "failed", "refused", "median s", "max s"):
-        table.add_column(column, justify="right")
-    ordered = sorted(seconds)
-    table.add_row(
-        str(len(entries) - grades["-"]), str(grades["A"]), str(grades["B"]), str(grades["C"]), str(verdicts["tested"]), str(verdicts["failed"]),
-        str(verdicts["refused"]), f"{ordered[len(ordered) // 2]:.2f}", f"{ordered[-1]:.2f}",
-    )  # fmt: skip
-    (_err if as_json else _out).print(table)
-    return worst
+            tqdm.write(kernel_line(records[-1], False), file=_out.file)
+    (_err if as_json else _out).print(totals(records, targets))
+    return exit_code(records)
 
 
 def _internal(error: Exception) -> XpilerError:
@@ -220,6 +193,31 @@ def _internal(error: Exception) -> XpilerError:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} ({Path(frame.filename).name}:{frame.lineno})"
     return XpilerError("XP900", text, hint="please report it with the kernel; XPILER_DEBUG=1 shows where")
+
+
+@app.command()
+@click.argument("sources", nargs=-1)
+@click.option(
+    "--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip, rocm or bang; may be repeated."
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for bundles and reports.")
+@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
+@click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
+@click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
+@batch_options
+@_symbolic_option
+@_launch_options
+def batch(sources: tuple[str, ...], out: Path, **o: Any) -> None:
+    """Translate many kernels: SOURCES are files, folders, patterns, manifests or compile_commands.json.
+
+    Results are kept by content: what has not changed is not done again.
+    """
+    kept = ("targets", "examine", "arch", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
+            "define", "include", "seed", "sets", "chip", "warp", "timeout")  # fmt: skip
+    sources, settings = remembered(out, sources, {name: o[name] for name in kept}, o["resume"])
+    o |= settings
+    targets = () if o["examine"] else tuple(o["targets"])
+    sys.exit(run_batch(sources, targets, out, _options(o), o, (_out, _err)))
 
 
 @app.command()

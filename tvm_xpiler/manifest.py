@@ -17,7 +17,23 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_KEYS = {"file", "entry", "scalars", "buffers", "grid", "block", "shared", "seed", "sets", "timeout", "include", "warp", "chip", "symbolic"}
+_KEYS = {
+    "file",
+    "entry",
+    "scalars",
+    "buffers",
+    "grid",
+    "block",
+    "shared",
+    "seed",
+    "sets",
+    "timeout",
+    "include",
+    "define",
+    "warp",
+    "chip",
+    "symbolic",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +115,8 @@ def read_manifest(path: Path) -> list[Entry]:
                     seed=int(kernel.get("seed", 1)),
                     sets=kernel.get("sets"),
                     timeout=float(kernel.get("timeout", 60.0)),
-                    include=tuple(kernel.get("include", ())),
+                    include=tuple(str(path.parent / folder) for folder in kernel.get("include", ())),
+                    define=tuple(kernel.get("define", ())),
                     warp=kernel.get("warp"),
                     chip=kernel.get("chip", DEFAULT_CHIP),
                     symbolic=tuple(kernel.get("symbolic", ())),

@@ -41,6 +41,7 @@ class Options:
     entry: str | None = None
     arch: str | None = None
     include: tuple[str, ...] = ()
+    define: tuple[str, ...] = ()
     seed: int = 1
     sets: int | None = None
     timeout: float = 60.0
@@ -88,7 +89,7 @@ class Session:
         self.source, self.platform, self.options = source, found, options
         self.seconds: dict[str, float] = {}
         self._on_stage = on_stage
-        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp))
+        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp, options.define))
         if found is Platform.BANG:
             check_capacity(self.front, CHIPS[options.chip])
         self.oracle = oracle_of(self.front, options)
@@ -168,7 +169,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         given = launches.launched(front, options.given)
         grid, block = (", ".join(map(str, extents or (1, 1, 1))) for extents in (given.grid, given.block))
         setup = f"dim3({grid}), dim3({block}), {given.shared_bytes}"
-    defines = [f"XP_WARP={front.warp}"]
+    defines = [f"XP_WARP={front.warp}", *options.define]
     chip = CHIPS[options.chip]
     if front.platform is Platform.BANG and chip.address > 1:
         defines += [f"XP_ADDRESS={chip.address}", f"XP_COUNT={chip.count}"]
@@ -186,6 +187,7 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         front.has_device_variables,
         options.timeout,
         defines,
+        options.include,
     )
 
 

@@ -86,6 +86,17 @@ _CODES = (
         " source does not run at any other value. Leave the scalar that the message names out of --symbolic.",
     ),
     Code(
+        "XP122",
+        "no normal form",
+        "The kernel was lifted without a normal form: it is translated and verified, but as imperative blocks that no schedule reaches into, so"
+        " that the result may be slow. The message says which statement stopped it.",
+    ),
+    Code(
+        "XP123",
+        "taken for granted",
+        "Something that the text does not say and that lifting took for granted; the verdict was found under it.",
+    ),
+    Code(
         "XP201",
         "data race",
         "Two threads touch one address with no barrier between them and at least one writes. The result depends on timing,"
@@ -141,6 +152,12 @@ _CODES = (
         "XP603",
         "plan cannot be used",
         "The plan is malformed, or a step of it is refused and no legal plan near it was found. The message names the step.",
+    ),
+    Code(
+        "XP701",
+        "over a limit of the batch",
+        "The kernel's process took more time or memory than a batch gives to one kernel, and was killed. Raise --limit or --memory, or give"
+        " smaller sizes.",
     ),
     Code(
         "XP900", "internal error", "A defect of tvm-xpiler itself. Nothing was written for this kernel. Please report it with the kernel."

@@ -75,7 +75,7 @@ def gpu_machine(arch: str) -> Machine:
 def host_machine() -> Machine:
     """Return this machine's processor. Its clock is taken as 2.5 GHz and its memory as 10 GB/s per core where nothing says more."""
     lanes = vector_lanes()
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     levels = tuple((f"L{n}", size) for n, size in sorted(_caches().items()))
     return Machine("host", "cpu", cores, lanes, cores * 2.5e9 * lanes * 4, cores * 10e9, levels or (("L1", 32768), ("L2", 1 << 20)), 1, 32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))  # TVM counts physical cores, which a small machine has one of
+os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
 os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
 
 import tvm

@@ -20,7 +20,7 @@ def llvm_target() -> Target:
     """Return TVM's target for this machine's processor."""
     import os
 
-    return Target({"kind": "llvm", "mcpu": llvm_get_system_cpu(), "num-cores": os.cpu_count() or 1})
+    return Target({"kind": "llvm", "mcpu": llvm_get_system_cpu(), "num-cores": len(os.sched_getaffinity(0))})
 
 
 def emit_llvm(func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emitted:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.fingerprint import SEMANTICS, cached, fingerprint, semantics_fingerprint
 from tvm_xpiler.core.headers import empty_headers
+from tvm_xpiler.core.includes import included
 from tvm_xpiler.core.kernels import Problem, ScalarSpec, TensorSpec
 from tvm_xpiler.core.source import SourceFile, Span
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
@@ -167,6 +168,7 @@ class Oracle:
         serial: bool = False,
         timeout: float = 60.0,
         defines: Sequence[str] = (),
+        include: Sequence[str] = (),
     ) -> None:
         """Args:
         source: The user's file, for places in findings.
@@ -177,9 +179,11 @@ class Oracle:
         launch: ``dim3(..), dim3(..), bytes`` where ``entry`` is a kernel.
         serial: Keep all blocks in one process (the source has device variables).
         timeout: Seconds for one run.
-        defines: Macros for the header, ``NAME=VALUE``.
+        defines: Macros, ``NAME=VALUE``.
+        include: Folders for ``#include``, after the source's own.
         """
         self.defines = tuple(f"-D{define}" for define in defines)
+        self.include = tuple(str(Path(folder).resolve()) for folder in include)
         self.source = source
         self.serial = serial
         self.timeout = timeout
@@ -241,7 +245,9 @@ class Oracle:
             f"-I{SEMANTICS}",
             f"-I{empty_headers(True)}",
         ]
-        folder = str(Path(self.source.name).resolve().parent)
+        folder = Path(self.source.name).resolve().parent
+        search = [f"-I{path}" for path in (folder, *self.include)]
+        files = included(self.text, folder, self.include)
 
         def runtime(work: Path) -> None:
             run_compiler([cxx, *flags, "-c", str(SEMANTICS / "runtime.cpp"), "-o", "runtime.o"], work)
@@ -249,7 +255,7 @@ class Oracle:
         def unit(work: Path) -> None:
             (work / "unit.cpp").write_text(self.text)
             instrument = {"checked": ["-fsanitize=thread", "-fsanitize=bounds"], "probe": ["-fsanitize=thread"]}.get(mode, [])
-            run_compiler([cxx, *flags, f"-I{folder}", *instrument, "-c", "unit.cpp", "-o", "unit.o"], work)
+            run_compiler([cxx, *flags, *search, *instrument, "-c", "unit.cpp", "-o", "unit.o"], work)
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
         compiler = tools()["g++"].version or cxx
@@ -263,7 +269,7 @@ class Oracle:
                     compiler,
                     semantics_fingerprint(),
                     self.text,
-                    folder if '#include "' in self.text[40:] else "",
+                    *(part for path, content in files.items() for part in (str(path), content)),
                 ),
                 unit,
             )
@@ -330,7 +336,7 @@ class Oracle:
         with tempfile.TemporaryDirectory(prefix="xpiler-") as name:
             folder = Path(name)
             sparse = problem.nbytes > (SPARSE_BYTES if mode == "native" else LARGE_BYTES)
-            workers = 1 if self.serial or mode == "checked" or sparse else os.cpu_count() or 1
+            workers = 1 if self.serial or mode == "checked" or sparse else len(os.sched_getaffinity(0))
             plan = [f"workers {workers}", f"order {order}"]
             if budget is not None:
                 plan.append(f"budget {min(budget, SPARSE_SECONDS) if sparse else budget}")

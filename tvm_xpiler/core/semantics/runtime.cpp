@@ -155,7 +155,7 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
   if (n == 1) { run_blocks(0, 1); return; }
   fflush(report);
   for (int w = 0; w < n; ++w) {
-    pid_t pid = fork();
+    pid_t pid = xp_fork();
     if (pid < 0) fail("cannot start a worker");
     if (pid == 0) {
       run_blocks(w, n);

@@ -1,0 +1,1 @@
+"""Many kernels: collected, translated each in a process of its own, and reported."""
