@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import psutil
 from tvm_xpiler.batch.collect import Job
 
 _TICK = 0.25  # seconds between two looks at the memory
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # of NVIDIA's and AMD's GPUs
 _THREADS = ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -59,8 +59,24 @@ class _Running:
     log: Path
 
 
+def start_method() -> str:
+    """Return how processes are started: forked from one that has everything imported, unless there is a GPU, whose driver's state a fork spoils."""
+    return "spawn" if any(Path(device).exists() for device in _DRIVERS) else "forkserver"
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    kept = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 class Pool:
-    """Runs jobs, each in a process that is forked from one that has everything imported."""
+    """Runs jobs, each in a process of its own."""
 
     def __init__(
         self, count: int, limits: Limits, entry: Callable[..., None], arguments: Callable[[Job], tuple[Any, ...]], logs: Path
@@ -68,7 +84,7 @@ class Pool:
         """Args:
         count: Processes at once.
         limits: Of each.
-        entry: What a process runs: ``entry(job, *arguments(job), log, cpus)``.
+        entry: What a process runs: ``entry(job, *arguments(job), log, cpus, owner)``.
         arguments: What it is given beside the job.
         logs: A folder for the output of the processes.
         """
@@ -77,15 +93,10 @@ class Pool:
         share = max(len(processors) // count, 1)
         self._cpus = [tuple(processors[(i * share + k) % len(processors)] for k in range(share)) for i in range(count)]
         self._running: list[_Running] = []
-        kept = {name: os.environ.get(name) for name in _THREADS}
-        os.environ.update(dict.fromkeys(_THREADS, str(share)))  # the server takes them over when it starts
-        try:
-            self._context = multiprocessing.get_context("forkserver")
+        self._threads, self._owner = str(share), (os.getpid(), psutil.Process().create_time())
+        self._context: Any = multiprocessing.get_context(start_method())
+        if start_method() == "forkserver":
             self._context.set_forkserver_preload([entry.__module__])
-            forkserver.ensure_running()
-        finally:
-            for name, value in kept.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Ended]:
         """Yield how each job ended, in the order in which they do; on leaving early, what still runs is killed."""
@@ -114,8 +125,11 @@ class Pool:
 
     def _start(self, job: Job, slot: int) -> None:
         log = self.logs / f"{slot}.log"
-        process: Any = self._context.Process(target=self.entry, args=(job, *self.arguments(job), log, self._cpus[slot]), daemon=False)
-        process.start()
+        process: Any = self._context.Process(
+            target=self.entry, args=(job, *self.arguments(job), log, self._cpus[slot], self._owner), daemon=False
+        )
+        with _environment(dict.fromkeys(_THREADS, self._threads)):  # taken over by the process, or by the server that forks it
+            process.start()
         self._running.append(_Running(job, process, slot, time.monotonic(), log))
 
     def _ended(self, running: _Running) -> Ended | None:

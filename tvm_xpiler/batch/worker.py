@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lift.lifted import Lifted
 from tvm_xpiler import bundle, symbolic
@@ -25,7 +28,9 @@ from tvm_xpiler.show import verdict_line
 RANK = ("failed", "tested", "bounded", "proved")
 
 
-def run(job: Job, targets: Sequence[str], out: Path | None, record: Path, log: Path, cpus: tuple[int, ...]) -> None:
+def run(
+    job: Job, targets: Sequence[str], out: Path | None, record: Path, log: Path, cpus: tuple[int, ...], owner: tuple[int, float]
+) -> None:
     """Translate (without targets: examine) one kernel and write its record; the entry of a worker process.
 
     Args:
@@ -35,10 +40,11 @@ def run(job: Job, targets: Sequence[str], out: Path | None, record: Path, log: P
         record: The file of the record.
         log: The file that the process's own output goes to.
         cpus: The processors that it may use.
+        owner: The batch's process: its number, and when it began.
     """
     os.setsid()  # its compilers and kernels are killed with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(owner,), daemon=True).start()
     if cpus:
         os.sched_setaffinity(0, cpus)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -50,10 +56,12 @@ def run(job: Job, targets: Sequence[str], out: Path | None, record: Path, log: P
     save(record, {**found, "seconds": round(time.perf_counter() - begin, 3), "peak_mib": peak})
 
 
-def _die_with(parent: int) -> None:
-    """Kill this process and what it started once ``parent`` is gone: a batch that is killed leaves nothing running."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _die_with(owner: tuple[int, float]) -> None:
+    """Kill this process and what it started once ``owner`` is gone: a batch that is killed leaves nothing running."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(owner[0])
+        while process.create_time() == owner[1] and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.5)
     os.killpg(0, signal.SIGKILL)
 
 
