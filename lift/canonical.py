@@ -30,7 +30,7 @@ def canonical_text(func: PrimFunc, dtypes: bool = True, order: bool = True) -> s
         if word.startswith('"'):
             if not dtypes and _DTYPE.fullmatch(word):
                 return '"dtype"'
-            return word if _DTYPE.fullmatch(word) or re.fullmatch(r'"[SRO]+"', word) else '"name"'
+            return '"name"' if match.string[: match.start()].endswith("T.sblock(") else word
         if word.startswith("T.") or word in _KEPT:
             return "T.number" if not dtypes and re.fullmatch(r"T\.(u?int|float)\d+", word) else word
         name, dot, rest = word.partition(".")

@@ -120,9 +120,11 @@ class CallConverter(ExprConverter):
                 self.frame.places[parameter.hash] = scalar
         self.body(cursor)
         touched = self.used | ir.changed(tuple(self.out))[1]
-        for view, base in self.views.items():
-            if view in touched and base in touched:
-                self.assumed[f"'{base}' holds {self.buffers[base].dtype} and {self.buffers[view].dtype} in different places"] = None
+        apart = [
+            f"'{base}' holds {self.buffers[base].dtype} and {self.buffers[view].dtype} in different places"
+            for view, base in self.views.items()
+            if view in touched and base in touched
+        ]
         return ir.Program(
             cursor.spelling,
             self.launch.grid,
@@ -131,6 +133,7 @@ class CallConverter(ExprConverter):
             tuple(self.locals.items()),
             tuple(self.out),
             tuple(self.assumed),
+            tuple(dict.fromkeys(apart)),
             self.punned,
         )
 

@@ -106,6 +106,7 @@ class Program:
     locals: tuple[tuple[str, str], ...]  # name, dtype
     body: tuple[Stmt, ...]
     assumed: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()  # memory that holds several types, taken to hold them in different places
     punned: bool = False  # bits of floats are seen as another type
     warp: int = 32  # lanes
 

@@ -17,6 +17,7 @@ from lift.origins import Origins
 from lift.pieces import Array, NotNormal
 from lift.raise_tir import Raiser
 from lift.serialize import imperative
+from lift.steady import unsteady
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.tir import PrimFunc
@@ -36,6 +37,8 @@ class Lifted:
         assumed: What the text does not say and lifting took for granted.
         origins: For blocks of grade A, the lines of the source that they came from.
         punned: Whether bits of floats are seen as another type somewhere, as in copies of vectors of words.
+        unsteady: The line of the first access or barrier whose place, or whose happening, may depend on data; 0 where none does.
+        apart: Those of ``assumed`` that are about memory: it holds several types, each in places of its own.
     """
 
     func: PrimFunc
@@ -44,6 +47,8 @@ class Lifted:
     assumed: tuple[str, ...] = ()
     origins: tuple[tuple[str, tuple[int, ...]], ...] = ()
     punned: bool = False
+    unsteady: int = 0
+    apart: tuple[str, ...] = ()
 
 
 def punned(front: Front, problem: Problem) -> bool:
@@ -71,7 +76,8 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
     sys.setrecursionlimit(max(limit, 20_000))
     try:
         converted = _programs(front, problem)
-        assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed))
+        apart = tuple(dict.fromkeys(text for program in converted for text in program.apart))
+        assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed)) + apart
         puns = any(program.punned for program in converted)
         reason = "asked for"
         if at_most == "A":
@@ -80,7 +86,10 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
                 text = front.source.text
                 normal, places = _normal(converted, problem, text)
                 lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
-                return Lifted(normal, "A", "", assumed, tuple(lines.items()), puns)
+                moving = next((at for at in map(unsteady, converted) if at is not None), None)
+                return Lifted(
+                    normal, "A", "", assumed, tuple(lines.items()), puns, 0 if moving is None else text.count("\n", 0, moving) + 1, apart
+                )
             except NotNormal as why:
                 reason = str(why)
             except RecursionError:

@@ -13,7 +13,7 @@ from tvm_xpiler.core.kernels import TensorSpec
 from tvm_xpiler.core.tir import IntImm, PrimFunc, Range, SBlock, SBlockRealize, tirx
 
 _SPELLED = {"rint": "nearbyint", "fabs": "abs"}
-_EXTERN = {"expm1", "cbrt"}
+_EXTERN = {"expm1", "cbrt", "asinh", "acosh", "atanh", "erfc", "lgamma", "tgamma"}
 _LEAVES = frozenset({"load", "elem", "local", "axis", "undef"})
 
 

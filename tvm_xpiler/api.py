@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from lift.lifted import Lifted, punned
-from tvm_xpiler import pipeline, symbolic
-from tvm_xpiler.core.errors import RunError
+from tvm_xpiler import symbolic
+from tvm_xpiler.core.errors import RunError, XpilerError
 from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Translation
+from tvm_xpiler.proving import Form, compared, shown
 from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.tuning import TuneOptions, tune
 from tvm_xpiler.verify.inputs import InputSet
@@ -101,4 +102,8 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
     )
     if not options.prove:
         return verdicts[artifact]
-    return pipeline.proved(first.oracle, problem, verdicts[artifact], second.oracle, examination.int_range, options.seed)
+    try:
+        form = compared(first.lift(problem), second.lift(mine), problem, second.source.name)
+    except XpilerError as error:
+        form = Form(False, f"does not lift: [{error.code}] {error.message}")
+    return shown(first.oracle, problem, verdicts[artifact], second.oracle, form, examination.int_range, options.seed)

@@ -7,28 +7,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from codegen_bang.document import emit_bang
-from lift.canonical import canonical_text
 from lift.capacity import check_capacity
 from lift.front import read
 from lift.lifted import Lifted
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError, RunError, XpilerError
-from tvm_xpiler.core.kernels import Problem, ScalarSpec
+from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
 from tvm_xpiler.emit.llvm import emit_llvm
 from tvm_xpiler.emit.simt import emit_rocm, emit_simt
 from tvm_xpiler.planning import Candidate, Planned, choose
+from tvm_xpiler.proving import form_of, shown
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
-from tvm_xpiler.verify.algebraic import NotShown, equal
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
@@ -222,54 +220,26 @@ def judged(
         determined=examination.determined,
         narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
     )
+    forms = {}
+    if session.options.prove or session.options.round_trip:
+        forms = {
+            name: form_of(SourceFile(f"emitted{code.suffix}", code.text), lifted, problem, name == "llvm") for name, code in emitted.items()
+        }
     if session.options.prove:
-        texts = {artifact: run for artifact, run in artifacts.items() if isinstance(run, _Text)}
-        texts |= {"C++ text": _Text(emitted["llvm"], problem, Platform.C, None)} if "llvm" in emitted else {}
-        seed = session.options.seed
-        for name, verdict in verdicts.items():
-            if verdict.grade == "tested":
-                try:
-                    text = texts[name].oracle if name in texts else None
-                    verdicts[name] = proved(session.oracle, problem, verdict, text, examination.int_range, seed)
-                except RunError as error:
-                    verdicts[name] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
-    back = {name: _lifts_back(code, lifted, problem) if session.options.round_trip else "" for name, code in emitted.items()}
-    return {name: Target(code, tuple(v for a, v in verdicts.items() if owner[a] == name), back[name]) for name, code in emitted.items()}
-
-
-def proved(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | None, int_range: int, seed: int) -> Verdict:
-    """Raise a verdict to ``bounded`` where original and translation are equal as expressions."""
-    if verdict.grade != "tested":
-        return verdict
-    if text is None:
-        return replace(verdict, proof="not shown beyond testing: only texts are run on residues")
-    if not oracle.available("algebraic"):
-        return replace(verdict, proof="not shown beyond testing: the source has no form on residues")
-    if verdict.sampled or verdict.bounds == "narrow":
-        return replace(verdict, proof="not shown beyond testing: what was compared is a sample, or computed in another type")
-    shown = equal(oracle, text, problem, int_range, seed)
-    if isinstance(shown, NotShown):
-        return replace(verdict, proof=f"not shown beyond testing: {shown.reason}")
-    return replace(verdict, grade="bounded", proof=str(shown))
-
-
-def _lifts_back(code: Emitted, lifted: Lifted, problem: Problem) -> str:
-    """Say whether an emitted text lifts to the normal form that it was made from."""
-    if lifted.grade != "A":
-        return "no normal form to come back to"
-    options = Options(
-        scalars={p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)},
-        buffers={t.name: (t.size, t.role) for t in problem.tensors} if code.target == "llvm" else {},
-    )
-    try:
-        session = Session(SourceFile(f"emitted{code.suffix}", code.text), None, options)
-        again = session.lift(session.problem())
-    except XpilerError as error:
-        return f"does not lift: [{error.code}] {error.message}"
-    if again.grade != "A":
-        return f"lifts to grade {again.grade}: {again.reason}"
-    ours = at_sizes(lifted.func, options.scalars)
-    return "the same normal form" if canonical_text(again.func) == canonical_text(ours) else "another normal form"
+        for artifact, verdict in verdicts.items():
+            name, run = owner[artifact], artifacts[artifact]
+            text = run if isinstance(run, _Text) else _Text(emitted[name], problem, Platform.C, None) if artifact == "C++ text" else None
+            try:
+                oracle = text.oracle if text is not None and verdict.grade == "tested" else None
+                verdicts[artifact] = shown(
+                    session.oracle, problem, verdict, oracle, forms[name], examination.int_range, session.options.seed
+                )
+            except RunError as error:
+                verdicts[artifact] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
+    back = {name: form.note for name, form in forms.items()} if session.options.round_trip else {}
+    return {
+        name: Target(code, tuple(v for a, v in verdicts.items() if owner[a] == name), back.get(name, "")) for name, code in emitted.items()
+    }
 
 
 def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None, plan: Plan | None = None) -> Emitted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ _RANGE = {
     "int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1),
 }  # fmt: skip
 
+_FLOAT32 = 3.4028234663852886e38  # the largest
 Attr = Any  # a constant, a name, coefficients, bound variables
 _table: dict[tuple[object, ...], Expr] = {}
 _memo: dict[tuple[object, ...], Any] = {}
@@ -106,6 +108,8 @@ def const(value: float | bool, dtype: str = "int32") -> Expr:
     if dtype in INT_DTYPES:
         return node("lin", (), ((), int(value)), dtype="int32" if dtype != "bool" else "bool")
     number = float(value)
+    if dtype == "float32" and abs(number) <= _FLOAT32:  # as its type holds it
+        number = struct.unpack("f", struct.pack("f", number))[0]
     return node("const", (), (repr(number), number), dtype)
 
 

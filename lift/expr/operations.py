@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf, isinf
 
 from lift.expr.integers import add, bounds, sub
-from lift.expr.logic import and_, eq0, not_, or_
+from lift.expr.logic import and_, eq0, le0, not_, or_
 from lift.expr.nodes import _RANGE, INT_DTYPES, Expr, const, const_value, int_value, node
 
 
@@ -36,10 +36,9 @@ def select(c: Expr, a: Expr, b: Expr) -> Expr:
     if c.op in {"lt", "le"} and {c.args[0], c.args[1]} == {a, b}:
         return binary("max" if c.args[1] is a else "min", a, b)
     if c.op == "le0" and a.is_int:
-        if sub(b, a) is c.args[0] or add(sub(b, a), const(1)) is c.args[0]:  # b - a <= 0 ? a : b
-            return binary("max", a, b)
-        if sub(a, b) is c.args[0] or add(sub(a, b), const(1)) is c.args[0]:
-            return binary("min", a, b)
+        for kind, gap in (("max", sub(b, a)), ("min", sub(a, b))):  # b - a <= 0 ? a : b is the larger one
+            if c in (le0(gap), le0(add(gap, const(1)))):
+                return binary(kind, a, b)
     if a.is_int and b.is_int:
         dtype = a.dtype if a.dtype not in {"bool"} else b.dtype
         return node("select", (c, a, b), dtype=dtype)

@@ -129,13 +129,13 @@ class Expressions:
 
     def call(self, e: Any, dtype: str) -> str:
         op = str(e.op.name).split(".")[-1]
+        if op in {"call_pure_extern", "call_extern"}:
+            return f"{e.args[0].value}({', '.join(self.expr(a) for a in e.args[1:])})"
         args = [self.expr(a) for a in e.args]
         if op == "if_then_else":
             return f"({args[0]} ? {args[1]} : {args[2]})"
         if op in _BITS:
             return f"({args[0]} {_BITS[op]} {args[1]})"
-        if op in {"call_pure_extern", "call_extern"}:
-            return f"{e.args[0].value}({', '.join(args[1:])})"
         if op == "reinterpret" and "int" in dtype and "int" in str(e.args[0].ty):
             return f"({C_NUMBERS[dtype]}){args[0]}"
         if op == "reinterpret":

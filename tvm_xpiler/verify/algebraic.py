@@ -40,9 +40,10 @@ class Equal:
 
 @dataclass(frozen=True, slots=True)
 class NotShown:
-    """Why equality was not shown; it may hold nevertheless."""
+    """Why equality was not shown; it may hold nevertheless. ``differs`` says that residues of some output were unequal."""
 
     reason: str
+    differs: bool = False
 
 
 def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed: int = 1) -> Equal | NotShown:
@@ -66,7 +67,7 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
             mine, theirs = (run.outputs[tensor.name] for run in runs)
             differ = np.flatnonzero(mine[:, 2] != theirs[:, 2])
             if len(differ):
-                return NotShown(f"{tensor.name}[{differ[0]}] is another expression, on {kind} inputs")
+                return NotShown(f"{tensor.name}[{differ[0]}] is another expression, on {kind} inputs", True)
             elements += len(mine)
             finite[tensor.name] |= np.isfinite(mine[:, 0].copy().view(np.float64))
             degrees = [rows[:, 1].copy().view(np.float32).astype(np.float64).reshape(-1, 2).sum(axis=1) for rows in (mine, theirs)]

@@ -28,7 +28,7 @@ class Verdict:
 
     Attributes:
         grade: ``tested`` when every comparison held, ``failed`` when one did not; ``bounded`` when in addition both are equal as algebraic
-            expressions (see :mod:`tvm_xpiler.verify.algebraic`); no engine gives ``proved`` yet.
+            expressions (see :mod:`tvm_xpiler.verify.algebraic`); ``proved`` when both have one normal form (see :mod:`tvm_xpiler.proving`).
         artifact: What was run, in words.
         matches: One entry per output and input set.
         mismatch: The first disagreement.
@@ -53,6 +53,11 @@ class Verdict:
     @property
     def ok(self) -> bool:
         return self.grade != "failed"
+
+    @property
+    def partial(self) -> bool:
+        """Whether some results were not compared; error bounds from a sample do not count."""
+        return any(not left_out.startswith("error bounds") for left_out in self.sampled)
 
 
 @dataclass(frozen=True, slots=True)

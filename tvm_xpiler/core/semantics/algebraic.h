@@ -109,7 +109,7 @@ F sqrt_(U) { return random_function<P>(1, sqrt(x.v), x); }
 F rsqrt_(U) { return Tracked<P>(1) / sqrt_<P>(x); }
 #define X(n, k) F n##_(U) { return random_function<P>(k, n(x.v), x); }
 X(log, 2) X(log2, 3) X(log10, 4) X(log1p, 5) X(cbrt, 6) X(sin, 7) X(cos, 8) X(tan, 9) X(asin, 10) X(acos, 11) X(atan, 12) X(sinh, 13) X(cosh, 14)
-X(tanh, 15) X(erf, 16)
+X(tanh, 15) X(erf, 16) X(asinh, 30) X(acosh, 31) X(atanh, 32) X(erfc, 33) X(lgamma, 34) X(tgamma, 35)
 #undef X
 F fabs_(U) { return x.v < 0 ? -x : x; }
 #define X(n) F n##_(U) { return Tracked<P>(n(x.v)); }

@@ -50,7 +50,7 @@ template <class T> T xp_atomic_cas(T* p, T expected, T v);
 
 #define XP_UNARY_MATH(X) \
   X(exp) X(exp2) X(log) X(log2) X(log10) X(log1p) X(expm1) X(sqrt) X(cbrt) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) \
-  X(sinh) X(cosh) X(tanh) X(erf) X(floor) X(ceil) X(trunc) X(rint) X(round) X(fabs)
+  X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(erf) X(erfc) X(lgamma) X(tgamma) X(floor) X(ceil) X(trunc) X(rint) X(round) X(fabs)
 #define XP_BINARY_MATH(X) X(pow) X(fmod) X(atan2) X(fmax) X(fmin) X(copysign) X(hypot)
 
 #ifdef XP_PARSE

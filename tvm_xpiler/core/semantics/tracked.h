@@ -87,6 +87,13 @@ F sinh_(U) { return apply<P>(sinh(x.v), cosh(x.v), x, 4); }
 F cosh_(U) { return apply<P>(cosh(x.v), sinh(x.v), x, 4); }
 F tanh_(U) { double r = tanh(x.v); return apply<P>(r, 1 - r * r, x, 6); }
 F erf_(U) { return apply<P>(erf(x.v), 1.1283791670955126 * exp(-x.v * x.v), x, 6); }
+F asinh_(U) { return apply<P>(asinh(x.v), 1 / sqrt(1 + x.v * x.v), x, 6); }
+F acosh_(U) { return apply<P>(acosh(x.v), 1 / sqrt(x.v * x.v - 1), x, 6); }
+F atanh_(U) { return apply<P>(atanh(x.v), 1 / (1 - x.v * x.v), x, 6); }
+F erfc_(U) { return apply<P>(erfc(x.v), 1.1283791670955126 * exp(-x.v * x.v), x, 8); }
+inline double digamma(double x) { double h = 1e-6 * (1 + mag(x)); return (lgamma(x + h) - lgamma(x - h)) / (2 * h); }
+F lgamma_(U) { Tracked<P> r = apply<P>(lgamma(x.v), digamma(x.v), x, 16); return Tracked<P>(r.v, r.e + 16 * unit(P)); }  // near its zeros
+F tgamma_(U) { double r = tgamma(x.v); return apply<P>(r, r * digamma(x.v), x, 24); }
 F fabs_(U) { return Tracked<P>(mag(x.v), x.e); }
 #define X(n) F n##_(U) { if (x.e > 0 && n(x.v - x.e) != n(x.v + x.e)) ++ambiguous; return Tracked<P>(n(x.v), 0.0); }
 X(floor) X(ceil) X(trunc) X(rint) X(round)

@@ -1,0 +1,119 @@
+"""What is shown beyond testing: equal on residues (``bounded``), one normal form (``proved``), and whether a checked run stands for all inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lift.canonical import canonical_text
+from lift.lifted import Lifted
+from tvm_xpiler.core.errors import RunError, XpilerError
+from tvm_xpiler.core.kernels import Problem, ScalarSpec
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.symbols import at_sizes
+from tvm_xpiler.session import Options, Session
+from tvm_xpiler.verify.algebraic import NotShown, equal
+from tvm_xpiler.verify.oracle import Oracle
+from tvm_xpiler.verify.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a text lifts to, beside the form that it should have.
+
+    Attributes:
+        same: Whether both are one normal form.
+        note: One sentence about it.
+        accesses: What is known of the text's accesses on all inputs, as part of a sentence.
+    """
+
+    same: bool
+    note: str
+    accesses: str = ""
+
+
+def form_of(text: SourceFile, lifted: Lifted, problem: Problem, sizes: bool) -> Form:
+    """Lift a text and compare with the form of its original.
+
+    Args:
+        text: The translation.
+        lifted: The original's form.
+        problem: The original's parameters.
+        sizes: Whether the sizes of buffers must be given: the text has no launcher that shows them.
+    """
+    if lifted.grade != "A":
+        return Form(False, "no normal form to come back to")
+    options = Options(
+        scalars={p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)},
+        buffers={t.name: (t.size, t.role) for t in problem.tensors} if sizes else {},
+    )
+    try:
+        session = Session(text, None, options)
+        again = session.lift(session.problem())
+    except XpilerError as error:
+        return Form(False, f"does not lift: [{error.code}] {error.message}")
+    return compared(lifted, again, problem, text.name)
+
+
+def compared(lifted: Lifted, again: Lifted, problem: Problem, name: str) -> Form:
+    """Compare the forms of an original and of its translation, a text called ``name``."""
+    if again.grade != "A":
+        return Form(False, f"lifts to grade {again.grade}: {again.reason}")
+    ours = at_sizes(lifted.func, {p.name: p.value for p in problem.params if isinstance(p, ScalarSpec)})
+    if canonical_text(again.func) != canonical_text(ours):
+        return Form(False, "another normal form")
+    if lifted.apart or again.apart:
+        return Form(False, f"the same normal form, but it takes for granted that {(lifted.apart or again.apart)[0]}")
+    where = f"line {again.unsteady} of {name}" if again.unsteady else ""
+    accesses = (
+        f"the access at {where} depends on data, so that bounds and races were only tested"
+        if where
+        else "no access and no barrier depends on data, so that the run with checked accesses stands for all inputs"
+    )
+    taken = tuple(dict.fromkeys(lifted.assumed + again.assumed))
+    return Form(True, "the same normal form", accesses + (f"; under: {', '.join(taken)}" if taken else ""))
+
+
+def shown(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | None, form: Form | None, int_range: int, seed: int) -> Verdict:
+    """Raise a verdict that is ``tested`` as far as can be shown, and say what was, or why nothing was.
+
+    Args:
+        oracle: The original.
+        problem: Its parameters.
+        verdict: What testing showed.
+        text: The translation, where it is a text.
+        form: What the translation lifts to, where that is known.
+        int_range: See :func:`tvm_xpiler.verify.verdict.examine`.
+        seed: Of the residues.
+    """
+    if verdict.grade != "tested":
+        return verdict
+    if text is None or verdict.partial:
+        why = "only texts are run on residues and lifted" if text is None else "what was compared is a part"
+        return replace(verdict, proof=f"not shown beyond testing: {why}")
+    on_residues = _on_residues(oracle, problem, verdict, text, int_range, seed)
+    if isinstance(on_residues, NotShown):
+        if form is not None and form.same and not on_residues.differs:
+            return replace(verdict, grade="proved", proof=_proof(form))
+        return replace(verdict, proof=f"not shown beyond testing: {on_residues.reason}" + (f"; {form.note}" if form else ""))
+    if form is not None and form.same:
+        return replace(verdict, grade="proved", proof=f"{_proof(form)}; in addition {on_residues}")
+    return replace(verdict, grade="bounded", proof=on_residues + (f"; {form.note}" if form else ""))
+
+
+def _proof(form: Form) -> str:
+    return (
+        "original and text have one normal form: at these sizes they are equal for all inputs of finite numbers, up to the order and rounding of"
+        f" operations; {form.accesses}"
+    )
+
+
+def _on_residues(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle, int_range: int, seed: int) -> str | NotShown:
+    if not oracle.available("algebraic"):
+        return NotShown("the source has no form on residues")
+    if verdict.bounds == "narrow":
+        return NotShown("it is computed in another type")
+    try:
+        found = equal(oracle, text, problem, int_range, seed)
+    except RunError as error:
+        return NotShown(error.message)
+    return found if isinstance(found, NotShown) else str(found)
