@@ -267,6 +267,15 @@ class Vectorizer:
         cut = self.cut(condition)
         if cut is None:
             return self.scalars(e)
+        if any(mentions(load, self.axis) for load in loads(no)):  # where the condition holds, it may lead out of its buffer
+            other = negated(condition)
+            outside = self.cut(other) if other is not None else None
+            if outside is None:
+                return self.scalars(e)
+            target = self.filled("0.0f" if "float" in dtype else "0", dtype).array
+            self.inside(cut, yes, target)
+            self.inside(outside, no, target)
+            return Vector(target, True)
         rest = self.value(no)
         if isinstance(rest, Vector) and not rest.free:
             target = self.arrays.take(dtype)
@@ -351,6 +360,12 @@ def _whole(e: Any) -> int | None:
     """Return a constant exponent from 2 to 4."""
     value = float(e.value) if type(e).__name__ in {"FloatImm", "IntImm"} else 0.0
     return int(value) if value in (2.0, 3.0, 4.0) else None
+
+
+def negated(e: Any) -> Any | None:
+    """Return the negation of a comparison of numbers, or None of anything else."""
+    opposite = {"LE": tirx.GT, "LT": tirx.GE, "GE": tirx.LT, "GT": tirx.LE}.get(type(e).__name__)
+    return opposite(e.a, e.b) if opposite is not None else None
 
 
 def conjuncts(e: Any) -> list[Any]:

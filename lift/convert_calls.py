@@ -84,6 +84,7 @@ class CallConverter(ExprConverter):
     # ---- functions ----
     def kernel(self, cursor: Cursor, problem: Problem) -> ir.Program:
         """Convert kernel ``cursor`` launched with ``self.launch``."""
+        self.problem = problem
         parameters = [c for c in cursor.get_children() if c.kind == CK.PARM_DECL]
         if len(parameters) != len(self.launch.args):
             raise self.refuse(
@@ -402,17 +403,32 @@ class CallConverter(ExprConverter):
     def atomic(self, kind: str, arguments: list[Cursor], cursor: Cursor) -> Value:
         pointer = self.value(arguments[0])
         values = [self.scalar(a) for a in arguments[1:]]
-        if kind == "cas":
-            raise self.refuse(
-                cursor,
-                "a compare-and-swap loop is not modelled",
-                hint="use atomicAdd, atomicMax or atomicMin where that is what the loop does",
-            )
         if isinstance(pointer, AddressOf) and isinstance(pointer.place, ScalarVar):
             raise self.refuse(cursor, "an atomic on a local")
         if not isinstance(pointer, Pointer):
             raise self.refuse(cursor, "an atomic needs an address")
         dtype = self.buffers[pointer.buffer].dtype
+        if kind == "cas":
+            return self.compare_and_swap(pointer, values[0], values[1], cursor)
         result = self.fresh("old", dtype)
         self.out.append(ir.Atomic(kind, pointer.buffer, pointer.index, self.convert(values[0], dtype), result.name, self.at))
         return ir.local(result.name, dtype)
+
+    def compare_and_swap(self, pointer: Pointer, expected: Expr, value: Expr, cursor: Cursor) -> Expr:
+        """Exchange where the old value is ``expected``. Only an imperative form has such a step; it runs its threads one after the other."""
+        place = self.element(pointer, E.const(0), cursor)
+        old = self.read(place, cursor)
+        if not isinstance(old, Expr):
+            raise self.refuse(cursor, "a compare-and-swap of this type is not modelled")
+        kept = self.fresh("old", old.dtype)
+        self.out.append(ir.Assign(kept.name, old, self.at))
+        held = ir.local(kept.name, old.dtype)
+        mark = len(self.out)
+        self.write(place, value, cursor)
+        written = self.out.pop()
+        del self.out[mark:]
+        if not isinstance(written, ir.Write):
+            raise self.refuse(cursor, "a compare-and-swap of this type is not modelled")
+        swap = ir.Atomic("exchange", written.buffer, written.index, written.value, None, self.at)
+        self.out.append(ir.If(E.eq0(E.sub(held, self.convert(expected, old.dtype))), (swap,), (), self.at))
+        return held

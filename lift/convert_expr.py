@@ -30,6 +30,8 @@ _TRANSPARENT = (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR, CK.CXX_FUNCTIONAL_CAST_EXPR, C
 class ExprConverter(GlobalConverter):
     """Converts expressions."""
 
+    constants: dict[Expr, Expr]
+
     # ---- expressions ----
     def scalar(self, cursor: Cursor) -> Expr:
         value = self.value(cursor)
@@ -351,6 +353,10 @@ class ExprConverter(GlobalConverter):
         if not isinstance(left_value, Expr) or not isinstance(right_value, Expr):
             raise self.refuse(cursor, f"operator '{operator}' on these operands is not modelled")
         dtype = dtype_of(canonical(cursor.type)) or "int32"
+        if operator in {"<", ">", "<=", ">="} and left_value.is_int and right_value.is_int:
+            found = self.unsigned_comparison(operator, (left_cursor, left_value), (right_cursor, right_value), cursor)
+            if found is not None:
+                return found
         if operator not in {"<<", ">>"}:
             wide = self.common(left_value.dtype, right_value.dtype)
             left_value, right_value = self.convert(left_value, wide), self.convert(right_value, wide)
@@ -395,6 +401,21 @@ class ExprConverter(GlobalConverter):
     def wraps(a: Expr, b: Expr) -> bool:
         """Say whether unsigned arithmetic is more than index arithmetic: it involves loaded data."""
         return any(n.op in {"elem", "pack", "cast"} for e in (a, b) for n in E.walk(e))
+
+    def unsigned_comparison(self, op: str, left: tuple[Cursor, Expr], right: tuple[Cursor, Expr], cursor: Cursor) -> Expr | None:
+        """Compare a signed number that the text converts to unsigned, as in ``(unsigned)i < n``: what is negative is larger than any."""
+        viewed = [seen_as_unsigned(side) for side, _ in (left, right)]
+        values = [
+            e.args[0] if view and e.op == "cast" and e.args[0].is_int else e for view, (_, e) in zip(viewed, (left, right), strict=True)
+        ]
+        small = 0 if op in {"<", "<="} else 1
+        plain = self.arithmetic(op, values[0], values[1], "bool", cursor)
+        wraps = [view and E.bounds(E.substitute(e, self.constants))[0] < 0 for view, e in zip(viewed, values, strict=True)]
+        if wraps[small] and not wraps[1 - small]:
+            return E.and_(E.le0(E.scale(values[small], -1)), plain)
+        if wraps[1 - small] and not wraps[small]:
+            return E.or_(E.le0(E.add(values[1 - small], E.const(1))), plain)
+        return None
 
     def guard(self, mark: int, condition: Expr) -> None:
         """Put the statements that came since ``mark`` under ``condition``."""
@@ -451,3 +472,20 @@ class ExprConverter(GlobalConverter):
 
     def call(self, cursor: Cursor) -> Value:
         raise NotImplementedError
+
+
+def seen_as_unsigned(cursor: Cursor) -> bool:
+    """Say whether an expression is a signed number that the text itself converts to unsigned, as in ``(unsigned)i < n``."""
+    while cursor.kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR):
+        inner = [c for c in cursor.get_children() if c.kind.is_expression()]
+        if not inner:
+            return False
+        cursor = inner[-1]
+    if cursor.kind not in (CK.CSTYLE_CAST_EXPR, CK.CXX_STATIC_CAST_EXPR, CK.CXX_FUNCTIONAL_CAST_EXPR):
+        return False
+    inner = [c for c in cursor.get_children() if c.kind.is_expression()]
+    source = dtype_of(canonical(inner[-1].type)) if inner else None
+    while inner and inner[-1].kind in (CK.UNEXPOSED_EXPR, CK.PAREN_EXPR):  # the conversion itself is written as one
+        inner = [c for c in inner[-1].get_children() if c.kind.is_expression()]
+        source = dtype_of(canonical(inner[-1].type)) if inner else source
+    return dtype_of(canonical(cursor.type)) in {"uint32", "uint64"} and source in {"int8", "int16", "int32", "int64"}

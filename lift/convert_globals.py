@@ -8,13 +8,14 @@ from lift.clang_door import CK, TK, Cursor, constant, dtype_of
 from lift.convert_places import PlaceConverter
 from lift.layout import canonical, element_type, is_array, is_onchip, layout, onchip_memory
 from lift.values import Memory, Place
-from tvm_xpiler.core.kernels import DTYPE_BYTES, Launch
+from tvm_xpiler.core.kernels import DTYPE_BYTES, Launch, Problem
 
 
 class GlobalConverter(PlaceConverter):
     """Declares shared memory, and finds the places of file-scope variables."""
 
     launch: Launch
+    problem: Problem
 
     def shared(self, cursor: Cursor) -> Place:
         if canonical(cursor.type).kind == TK.INCOMPLETEARRAY:
@@ -48,6 +49,12 @@ class GlobalConverter(PlaceConverter):
             return self.globals[declared.hash]
         if declared.kind == CK.VAR_DECL and is_onchip(declared):
             self.globals[declared.hash] = self.declare(declared.spelling, declared.type, declared)
+            return self.globals[declared.hash]
+        filled = next(((tensor, at) for name, tensor, at in self.launch.symbols if name == declared.spelling), None)
+        if declared.kind == CK.VAR_DECL and filled is not None:
+            tensor = self.problem.tensor(filled[0])
+            self.buffers.setdefault(tensor.name, ir.Buffer(tensor.name, tensor.dtype, "global", tensor.size))
+            self.globals[declared.hash] = Memory(tensor.name, E.const(filled[1]), declared.type)
             return self.globals[declared.hash]
         if declared.kind == CK.VAR_DECL and is_array(declared.type):
             numbers = self.initial_numbers(declared)

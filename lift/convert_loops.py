@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from lift import expr as E
@@ -249,7 +250,7 @@ class LoopConverter(CallConverter):
         self.out.append(ir.While(prelude, test, inner, at))
 
     def switch(self, cursor: Cursor) -> None:
-        """Convert a switch whose cases end with break (or return) to a chain of ifs."""
+        """Convert a switch to a chain of ifs; a case that falls through has the statements of the next one, too."""
         subject, body = list(cursor.get_children())[-2:]
         value = self.frozen(self.scalar(subject))
         cases: list[tuple[list[int] | None, list[Cursor]]] = []
@@ -269,9 +270,11 @@ class LoopConverter(CallConverter):
             cases[-1][1].append(child)
         chain: tuple[ir.Stmt, ...] = ()
         self.loops.append({"break": None, "continue": self.loops[-1]["continue"] if self.loops else None})
-        for labels, statements in reversed(cases):
-            if not any(always_exits(s) for s in statements) and statements is not cases[-1][1]:
-                raise self.refuse(cursor, "a case that falls through is not modelled", hint="end each case with break")
+        for (_, statements), (_, following) in reversed(list(itertools.pairwise(cases))):
+            if not any(always_exits(s) for s in statements):
+                statements += following  # it falls through
+        default = [case for case in cases if case[0] is None]  # it comes last in the chain, wherever it stands
+        for labels, statements in (*default, *(case for case in reversed(cases) if case[0] is not None)):
             inner_statements = self.nested(statements)
             chain = (
                 inner_statements

@@ -19,6 +19,7 @@ from lift.recurrence import Loop
 from lift.rotation import rotated, stages
 
 MAX_UNROLL = 64
+MAX_FOLLOWED = 8
 MAX_TRIPS = 4096
 MAX_STEPS = 60_000
 
@@ -30,6 +31,11 @@ class State:
 
     def copy(self) -> State:
         return State(dict(self.scalars), dict(self.arrays))
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The arrays that a loop left without a closed form."""
+        return frozenset(name for name, array in self.arrays.items() if array.base == "lost")
 
 
 def _uses_butterfly(body: tuple[ir.Stmt, ...]) -> bool:
@@ -319,16 +325,24 @@ class Evaluator:
             self.for_loop(pairs)
             self.block(rest)
             return
+        closed = None
         try:
             self.symbolic_loop(s, lo, hi, step, count, exact)
+            closed = self.state
+            if count > MAX_FOLLOWED or closed.lost <= saved.lost:
+                return
         except NotNormal:
             if count > MAX_UNROLL:
                 raise
-            self.state = saved
-            self.steps = steps
+        self.state, self.steps = saved, steps
+        try:  # a short loop is followed where something would be lost
             for i in range(count):
                 at = E.add(lo, E.const(i * step))
                 self.iteration(s, at, E.TRUE if exact else E.le0(E.add(E.sub(at, hi), E.const(1))))
+        except NotNormal:
+            if closed is None:
+                raise
+            self.state = closed
 
     def iteration(self, s: ir.For, at: Expr, guard: Expr) -> None:
         if E.int_value(guard) == 1:

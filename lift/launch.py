@@ -172,6 +172,7 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
     cleared: set[int] = set()
     launched_yet = False
     alloc: dict[int, int] = {}
+    symbols: dict[str, tuple[int, int]] = {}  # file-scope variable -> object and byte that it begins with
     for event in events:
         if event[0] == "malloc":
             alloc[int(event[1])] = int(event[2])
@@ -185,6 +186,12 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                 twin.setdefault(source, to)
                 written.add(to)
                 sizes[to] = max(sizes.get(to, 0), to_at + count)
+        elif event[0] == "symbol":
+            name, (to_at, source, source_at, count) = event[1], map(int, event[2:])
+            if source >= 100 or source_at < to_at or symbols.setdefault(name, (source, source_at - to_at)) != (source, source_at - to_at):
+                raise LiftError("XP106", f"'{front.entry}' fills '{name}' with more than one piece of one argument")
+            read.add(source)
+            sizes[source] = max(sizes.get(source, 0), source_at + count)
         elif event[0] == "set" and int(event[1]) >= 100:
             if int(event[2]) or launched_yet:
                 what = "between launches" if launched_yet else f"to {event[2]}"
@@ -269,7 +276,8 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                     raise LiftError("XP110", f"argument {position} of a launch points to memory that the wrapper did not allocate")
                 at = offset // DTYPE_BYTES[dtype]
                 args.append(names[argument] + (f"+{at}" if at else ""))
-        launch = Launch(label, (g[0], g[1], g[2]), (b[0], b[1], b[2]), shared, tuple(args))
+        filled = tuple((s, names[i], at // DTYPE_BYTES[front.parameters[i - 1].dtype]) for s, (i, at) in symbols.items() if i in names)
+        launch = Launch(label, (g[0], g[1], g[2]), (b[0], b[1], b[2]), shared, tuple(args), filled)
         check_limits(launch, platform)
         result.append(launch)
     return Problem(front.entry, tuple(params), tuple(result), True, tuple(inferred), tuple(scratch))

@@ -435,6 +435,10 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
                 if bad is not None:
                     what = "memory that nothing wrote" if bad.op == "undef" else "a loop without a closed form"
                     raise NotNormal(f"'{array.name}' depends on {what}")
+            if E.int_value(piece.guard) == 1 and all(n.op in {"lin", "var"} for n in E.walk(piece.index)):
+                low, high = E.bounds(piece.index)  # reached, since the variables are independent
+                if low < 0 or high >= sizes[array.name]:
+                    raise NotNormal(f"'{array.name}' is written at {low} to {high}, and has {sizes[array.name]} elements")
             builder.output(array.name, array.dtype, piece)
     for stage in builder.stages:
         if max(tree_sizes(stage.value).values()) > MAX_TREE:

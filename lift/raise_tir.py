@@ -112,6 +112,8 @@ class ValueWriter:
         if e.op == "cast":
             inner = e.args[0]
             source = self.integer(inner, self.width(inner), facts) if inner.is_int and inner.dtype != "bool" else self.value(inner, facts)
+            if e.dtype == "uint32" and str(source.ty) == "int64" and not any(n.op in {"load", "elem"} for n in E.walk(inner)):
+                source = tirx.bitwise_and(source, tirx.const(0xFFFFFFFF, "int64"))  # TVM folds no constant that does not fit
             return seen_as(seen_as(source, e.dtype), dtype)
         if e.op == "pack":
             result = None

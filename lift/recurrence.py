@@ -318,6 +318,8 @@ class Loop:
         return E.and_(*(p for p in parts if self.k not in p.free))
 
     def _close_or_lose(self, name: str, array: Array) -> Array:
+        if array.base == "lost":  # in a loop inside of this one
+            return Array(array.name, array.dtype, "lost", self.ident, (), array.reason)
         try:
             return self._close_array(name, array)
         except NotNormal as reason:

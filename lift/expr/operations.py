@@ -109,10 +109,10 @@ def cast(e: Expr, dtype: str) -> Expr:
     if dtype in INT_DTYPES and e.is_int:
         low, high = bounds(e)
         lo, hi = _RANGE[dtype]
-        if (low >= lo and high <= hi) or (dtype in {"int32", "int64"} and e.dtype in {"int32", "int64", "uint32"}):
+        if (low >= lo and high <= hi) or (dtype == "int64" and e.dtype in {"int32", "uint32"}):
             return e if e.dtype != "bool" else select(e, const(1), const(0))
-        if dtype in {"uint32", "uint64"} and _is_index(e):
-            return e  # index arithmetic in unsigned
+        if dtype not in {"int8", "uint8", "int16", "uint16"} and _is_index(e) and (high <= hi or isinf(high)):
+            return e  # index arithmetic, in whatever type
         inner, place = (e.args[0], int_value(e.args[1])) if e.op == "floordiv" else (e, 1)
         if inner.op == "pack" and place and dtype in {"int8", "uint8"}:  # a byte of a word that was made from bytes
             return cast(inner.args[(place.bit_length() - 1) // 8], dtype)

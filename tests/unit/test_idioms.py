@@ -197,7 +197,91 @@ void sums(const int8_t* a, const int8_t* b, float* y) {
   }
 }
 """
+SYMBOL = """
+#define R 3
+__constant__ float weights[2 * R + 1];
+__global__ void conv(const float* x, float* y, int n) {
+  __shared__ float tile[128 + 2 * R];
+  int i = blockIdx.x * 128 + threadIdx.x;
+  tile[threadIdx.x + R] = i < n ? x[i] : 0.f;
+  if (threadIdx.x < R) {
+    tile[threadIdx.x] = i >= R ? x[i - R] : 0.f;
+    tile[128 + R + threadIdx.x] = i + 128 < n ? x[i + 128] : 0.f;
+  }
+  __syncthreads();
+  if (i >= n) return;
+  float s = 0;
+  for (int k = -R; k <= R; ++k) s += weights[k + R] * tile[threadIdx.x + R + k];
+  y[i] = s;
+}
+extern "C" void run(const float* x, const float* w, float* y, int n) {
+  float *dx, *dy;
+  cudaMalloc(&dx, n * sizeof(float)); cudaMalloc(&dy, n * sizeof(float));
+  cudaMemcpy(dx, x, n * sizeof(float), cudaMemcpyHostToDevice);
+  cudaMemcpyToSymbol(weights, w, (2 * R + 1) * sizeof(float));
+  conv<<<(n + 127) / 128, 128>>>(dx, dy, n);
+  cudaMemcpy(y, dy, n * sizeof(float), cudaMemcpyDeviceToHost);
+}
+"""
+SWITCH = """
+__global__ void act(const float* x, float* y, int n, int kind) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if ((unsigned)(i - 3) >= (unsigned)n) return;
+  float v = x[i - 3];
+  switch (kind) { default: v = 0.f; break; case 0: v = fmaxf(v, 0.f); break; case 1: v = v * 2.f; case 2: v = v + 1.f; break; }
+  y[i - 3] = v;
+}
+"""
+SWAP = """
+__device__ void larger(float* a, float v) {
+  int* p = (int*)a;
+  int old = *p, assumed;
+  do { assumed = old; if (__int_as_float(assumed) >= v) break; old = atomicCAS(p, assumed, __float_as_int(v)); } while (assumed != old);
+}
+__global__ void most(const float* x, float* out, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) larger(out, x[i]);
+}
+"""
+NETWORK = """
+static inline void order(float& a, float& b) { float t = a < b ? a : b; b = a < b ? b : a; a = t; }
+void median(const float* x, float* y, int n) {
+  for (int i = 0; i < n; i++) {
+    float v[3];
+    for (int a = 0; a < 3; ++a) v[a] = x[i * 3 + a];
+    for (int p = 0; p < 2; ++p) for (int q = p + 1; q < 3; ++q) order(v[p], v[q]);
+    y[i] = v[1];
+  }
+}
+"""
+HASH = """
+__device__ unsigned hash(unsigned x) { x ^= x >> 16; x *= 0x7feb352dU; x ^= x >> 15; x *= 0x846ca68bU; x ^= x >> 16; return x; }
+__global__ void dropout(const float* x, float* y, unsigned seed, float p, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  float u = (hash(seed + i * 2654435761u) >> 8) * (1.0f / 16777216.0f);
+  y[i] = u >= p ? x[i] / (1.f - p) : 0.f;
+}
+"""
+MASKED = """
+__global__ void attend(const float* q, const int* pick, float* out, int t) {
+  __shared__ float s[64];
+  int row = blockIdx.x;
+  s[threadIdx.x] = threadIdx.x <= row ? q[pick[row] * t + threadIdx.x] : -INFINITY;
+  __syncthreads();
+  float m = -INFINITY, z = 0;
+  for (int j = 0; j < t; ++j) m = fmaxf(m, s[j]);
+  for (int j = 0; j < t; ++j) z += expf(s[j] - m);
+  out[row * t + threadIdx.x] = expf(s[threadIdx.x] - m) / z;
+}
+"""
 CASES = {
+    "symbol.cu": (SYMBOL, Options(scalars={"n": 1000})),
+    "switch.cu": (SWITCH, Options(scalars={"n": 500, "kind": 1}, buffers={"x": ("n", "in"), "y": ("n", "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
+    "swap.cu": (SWAP, Options(scalars={"n": 200}, buffers={"x": ("n", "in"), "out": (1, "inout")}, grid=(2, 1, 1), block=(128, 1, 1))),
+    "network.cpp": (NETWORK, Options(scalars={"n": 20})),
+    "hash.cu": (HASH, Options(scalars={"seed": 42, "p": 0.25, "n": 500}, buffers={"x": ("n", "in"), "y": ("n", "out")}, grid=(4, 1, 1), block=(128, 1, 1))),
+    "masked.cu": (MASKED, Options(scalars={"t": 64}, buffers={"q": ("8*t", "in"), "pick": (64, "in"), "out": ("64*t", "out")}, grid=(64, 1, 1), block=(64, 1, 1))),
     "views.c": (VIEWS, Options()),
     "ragged.cu": (RAGGED, Options(buffers={"x": (12800, "in"), "y": (12800, "out")}, grid=(2, 1, 1), block=(64, 1, 1))),
     "unsigned.c": (UNSIGNED, Options()),
@@ -218,7 +302,9 @@ def test_an_idiom_goes_to_every_target(name: str) -> None:
     text, options = CASES[name]
     result = translate(SourceFile(name, text), ["llvm", "cuda", "bang"], replace(options, sets=3))
     assert result.ok, {k: [v.reason or v.mismatch for v in t.verdicts] for k, t in result.targets.items()}
-    assert result.lifted.grade == ("B" if name == "sparse.cu" else "A"), result.lifted.reason  # a length that depends on data has none
+    # A length that depends on data has no normal form, nor has a loop of exchanges.
+    grade = {"sparse.cu": "B", "swap.cu": "C"}.get(name, "A")
+    assert result.lifted.grade == grade, result.lifted.reason
 
 
 @pytest.mark.parametrize("dtype", ["float", "double"])

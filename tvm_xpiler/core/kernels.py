@@ -48,13 +48,17 @@ Param = TensorSpec | ScalarSpec
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel launch; ``args`` has, per kernel parameter, a tensor's name, a scalar's value, or the leaves of a struct."""
+    """One kernel launch; ``args`` has, per kernel parameter, a tensor's name, a scalar's value, or the leaves of a struct.
+
+    ``symbols`` has, per file-scope variable that the host fills, its name, the tensor that it is copied from, and the element that it starts at.
+    """
 
     kernel: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     shared_bytes: int
     args: tuple[str | int | float | tuple[int | float, ...], ...]
+    symbols: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def threads(self) -> int:

@@ -115,9 +115,13 @@ _HELPERS = {
 }
 
 
+_ON_DEVICE = {"xp_bits<": "template <class T, class S> {}T xp_bits(S s) {{ union {{ S from; T to; }} u; u.from = s; return u.to; }}"}
+
+
 def helpers(body: str, prefix: str) -> str:
     """Return the definitions of the functions that a printed body calls, each behind ``prefix``."""
-    lines = [text.format(prefix) for used, text in _HELPERS.items() if used in body]
+    held = _HELPERS | _ON_DEVICE if prefix.startswith("__device__") else _HELPERS
+    lines = [text.format(prefix) for used, text in held.items() if used in body]
     return "\n".join([*lines, "", ""]) if lines else ""
 
 

@@ -167,6 +167,13 @@ def _cleaned(source: str, entry: str) -> str:
     kernels = re.sub(r"\bptx_cp_async_legacy_c[ag]_(\d+)_\d+_\d+\(", r"copy_async<\1>(", kernels)
     kernels = re.sub(r"\btvm_builtin_ptx_cp_async_commit_group_\w+\(\)", "__pipeline_commit()", kernels)
     kernels = re.sub(r"\btvm_builtin_ptx_cp_async_wait_group_\w*?(\d+)\(\)", r"__pipeline_wait_prior(\1)", kernels)
+    for name, spelled in (
+        ("CUDART_INF_F", "INFINITY"),
+        ("CUDART_INF", "(double)INFINITY"),
+        ("CUDART_NAN_F", "NAN"),
+        ("CUDART_NAN", "(double)NAN"),
+    ):
+        kernels = re.sub(rf"\b{name}\b", spelled, kernels)
     for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):
         kernels = re.sub(rf"\b{short}\b", spelled, kernels)
     return kernels

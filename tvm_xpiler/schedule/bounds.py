@@ -8,6 +8,8 @@ from typing import Any
 
 from tvm_xpiler.core.tir import Analyzer, IRModule
 
+_DATA = 1 << 30  # what only an integer from memory may reach: where it goes is not the schedule's doing
+
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
@@ -53,7 +55,7 @@ def _block(block: Any, iterators: tuple[Any, ...]) -> Iterator[Overrun]:
                 continue
             bound = analyzer.const_int_bound(r.min)
             low, high = int(bound.min_value), int(bound.max_value) + int(r.extent) - 1
-            if (low < 0 or high >= int(extent)) and abs(low) < 1 << 60 and abs(high) < 1 << 60:
+            if (low < 0 or high >= int(extent)) and abs(low) < _DATA and abs(high) < _DATA:
                 name, buffer = str(block.name_hint), str(region.source.name)
                 yield Overrun(
                     name, buffer, f"block '{name}' reaches {buffer} at {low} to {high} of axis {axis}, which has {int(extent)} elements"

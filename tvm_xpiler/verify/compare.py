@@ -126,8 +126,9 @@ def _judge(total: _Tally, part: slice, dtype: str, got: Array, want: Array, pois
     untouched = _same_bits(want, poison)
     exact, mine = want.astype(np.float64), got.astype(np.float64)
     finite = np.isfinite(exact)
-    # The original itself leaves its bound: its type overflowed on the way, which float64 does not show. Its own value counts.
-    beyond = finite & (np.abs(exact - center) > bound)
+    # The original itself leaves its bound, where its type overflowed on the way, which float64 does not show; or nothing bounds it, as after a
+    # division by what may be zero. Its own value counts.
+    beyond = finite & ((np.abs(exact - center) > bound) | ~np.isfinite(bound) | ~np.isfinite(center))
     if beyond.any():
         center = np.where(beyond, exact, center)
         bound = np.where(beyond, 64 * _UNIT[dtype] * np.abs(exact) + 4 * _TINY[dtype], bound)

@@ -50,6 +50,7 @@ _ROWS: dict[str, tuple[np.dtype[Any] | None, tuple[int, ...]]] = {
 _KINDS = {
     "w": ("XP201", "two threads write this address with no barrier between them"),
     "r": ("XP201", "a read and a write of this address with no barrier between them"),
+    "a": ("XP201", "a plain read of this address beside atomic updates"),
     "o": ("XP202", "reads outside of its buffer"),
     "O": ("XP202", "writes outside of its buffer"),
     "u": ("XP203", "reads memory that nothing wrote"),
@@ -289,7 +290,7 @@ class Oracle:
             plan.append(f"tensor {dtype} 0 in - -" if value is None else f"scalar {dtype} {value!r}")
         with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
             lines = self._execute("native", plan, Path(folder), timeout)
-        return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "launch"}]
+        return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "symbol", "launch"}]
 
     def probe(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 30.0) -> list[tuple[int, bool, bool]]:
         """Run the entry on zeros and return, per pointer, the elements it reaches, whether it reads them first, whether it writes.

@@ -35,6 +35,18 @@ int xp_copy(void* dst, const void* src, size_t bytes, int) {
   if (d) d->initialized = !s || s->initialized || s->id < 100;
   return 0;
 }
+// A file-scope variable of the device is memory of this process; a record names it.
+int xp_symbol(const char* name, void* dst, const void* src, size_t bytes, size_t offset, int) {
+  if (recording) {
+    uintptr_t s = reinterpret_cast<uintptr_t>(src);
+    fprintf(report, "symbol %s %zu %ld %ld %zu\n", name, offset, long(s >> 40), long(s & ((1ul << 40) - 1)), bytes);
+    return 0;
+  }
+  Region* s = find_region(src);
+  if (s && size_t(static_cast<const char*>(src) - s->base) + bytes > s->bytes) fail("the host copies %zu bytes past the end of a buffer", bytes);
+  memcpy(static_cast<char*>(dst) + offset, src, bytes);
+  return 0;
+}
 int xp_set(void* dst, int value, size_t bytes) {
   if (recording) { fprintf(report, "set %ld %d %zu\n", long(reinterpret_cast<uintptr_t>(dst) >> 40), value, bytes); return 0; }
   Region* d = find_region(dst);

@@ -134,6 +134,9 @@ typedef cudaError_t hipError_t;
 typedef cudaStream_t hipStream_t;
 typedef cudaEvent_t hipEvent_t;
 typedef cudaMemcpyKind hipMemcpyKind;
+#define HIP_SYMBOL(x) x
+#define hipMemcpyToSymbol cudaMemcpyToSymbol
+#define hipMemcpyToSymbolAsync cudaMemcpyToSymbolAsync
 enum { hipSuccess = 0 };
 #define X(name) static const cudaMemcpyKind hip##name = cuda##name;
 X(MemcpyHostToHost) X(MemcpyHostToDevice) X(MemcpyDeviceToHost) X(MemcpyDeviceToDevice) X(MemcpyDefault)

@@ -99,12 +99,12 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
     bool valid = w[0] && (!is_shared || w[0] >> 36 == block);
     if (!write) {
       if (!valid && !r->initialized && !(is_shared && a < &__bss_start)) finding('u', pc, r, long(offset), 0);
-      if (conflicts(w[0])) finding('r', pc, r, long(offset), w[0]);
+      if (conflicts(w[0])) finding(w[0] & 1 ? 'a' : 'r', pc, r, long(offset), w[0]);
       bool others = w[1] && w[1] >> 36 == block && (w[1] >> 26 & 1023) != uint64_t(current) && (w[1] >> 13 & 8191) == (self >> 13 & 8191);
       w[1] = self | (others ? 4 : 0);
     } else {
       if (conflicts(w[0])) finding('w', pc, r, long(offset), w[0]);
-      if (conflicts(w[1])) finding('r', pc, r, long(offset), w[1]);
+      if (conflicts(w[1])) finding(atomic ? 'a' : 'r', pc, r, long(offset), w[1]);
       w[0] = self;
     }
   }

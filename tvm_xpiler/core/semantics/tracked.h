@@ -63,7 +63,7 @@ X(<) X(<=) X(>) X(>=) X(==) X(!=)
 
 // f(v) with |f'(v)| e carried on, and `ulps` units for the function itself.
 template <int P> Tracked<P> apply(double r, double slope, Tracked<P> x, double ulps) {
-  return Tracked<P>(r, (x.e > 0 ? mag(slope) * x.e : 0.0) + ulps * unit(P) * mag(r));
+  return Tracked<P>(r, (x.e > 0 && slope != 0 ? mag(slope) * x.e : 0.0) + ulps * unit(P) * mag(r));  // exp of -inf is 0, exactly
 }
 #define F template <int P> Tracked<P>
 #define U Tracked<P> x
