@@ -57,9 +57,15 @@ def _uses_butterfly(body: tuple[ir.Stmt, ...]) -> bool:
 class Evaluator:
     """Runs the launches of one problem, one after the other, on symbolic memory."""
 
-    def __init__(self, contents: dict[str, Array], origins: Origins) -> None:
+    def __init__(self, contents: dict[str, Array], origins: Origins, follow: bool = False) -> None:
+        """Args:
+        contents: Global memory before the first launch, by buffer.
+        origins: Collects where values come from.
+        follow: Whether short loops that leave an array without a closed form are followed one by one.
+        """
         self.globals = contents
         self.origins = origins
+        self.follow = follow
         self.loops = itertools.count(1)
 
     def run(self, program: ir.Program) -> None:
@@ -329,7 +335,7 @@ class Evaluator:
         try:
             self.symbolic_loop(s, lo, hi, step, count, exact)
             closed = self.state
-            if count > MAX_FOLLOWED or closed.lost <= saved.lost:
+            if not self.follow or count > MAX_FOLLOWED or closed.lost <= saved.lost:
                 return
         except NotNormal:
             if count > MAX_UNROLL:

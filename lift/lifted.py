@@ -84,14 +84,19 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
             expr.allow(MAX_NODES)
             try:
                 text = front.source.text
-                normal, places = _normal(converted, problem, text)
+                try:
+                    normal, places = _normal(converted, problem, text)
+                except NotNormal as why:
+                    reason = str(why)
+                    expr.allow(MAX_NODES)
+                    normal, places = _normal(converted, problem, text, follow=True)
                 lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
                 moving = next((at for at in map(unsteady, converted) if at is not None), None)
                 return Lifted(
                     normal, "A", "", assumed, tuple(lines.items()), puns, 0 if moving is None else text.count("\n", 0, moving) + 1, apart
                 )
-            except NotNormal as why:
-                reason = str(why)
+            except NotNormal:
+                pass  # for the reason that it had at first
             except RecursionError:
                 reason = "its expressions nest too deeply"
             except expr.TooLarge:
@@ -113,14 +118,16 @@ def _programs(front: Front, problem: Problem) -> list[Program]:
     return [replace(convert_launch(front.source, labels[n.kernel], n, problem), warp=front.warp) for n in problem.launches]
 
 
-def _normal(converted: list[Program], problem: Problem, text: str) -> tuple[PrimFunc, dict[str, tuple[int, ...]]]:
-    """Return the normal form and, by block, the offsets of the statements that it came from."""
+def _normal(converted: list[Program], problem: Problem, text: str, follow: bool = False) -> tuple[PrimFunc, dict[str, tuple[int, ...]]]:
+    """Return the normal form and, by block, the offsets of the statements that it came from; with ``follow`` short loops are unrolled whose
+    arrays have no closed form otherwise.
+    """
     contents = {
         t.name: Array(t.name, t.dtype, "zero" if t.zeroed else "undef" if t.role == "out" else "input")
         for t in problem.tensors + problem.scratch
     }
     origins = Origins(frozenset(re.findall(r"[A-Za-z_]\w*", text)))
-    evaluator = Evaluator(contents, origins)
+    evaluator = Evaluator(contents, origins, follow)
     for program in converted:
         evaluator.run(program)
     form = normalize([contents[t.name] for t in problem.outputs], {t.name: t.size for t in problem.tensors}, origins)

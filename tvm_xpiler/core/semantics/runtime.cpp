@@ -97,7 +97,8 @@ static void run_blocks(int worker_index, int worker_total) {
   bool scattered = budget <= 1e8 && total > 2;
   long ran = 0;
   for (long i = worker_index; i < total; i += worker_total) {
-    long b = scattered ? block_at(i, total, stride) : i;
+    long turn = thread_order == 1 ? total - 1 - i : (i + total / 3 * (thread_order > 1 ? thread_order - 1 : 0)) % total;  // blocks, too
+    long b = scattered ? block_at(turn, total, stride) : turn;
     xp_block_idx.x = unsigned(b % gx);
     xp_block_idx.y = unsigned(b / gx % gy);
     xp_block_idx.z = unsigned(b / gx / gy);
