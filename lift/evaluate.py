@@ -19,7 +19,7 @@ from lift.recurrence import Loop
 from lift.rotation import rotated, stages
 
 MAX_UNROLL = 64
-MAX_FOLLOWED = 8
+MAX_FOLLOWED = 4  # longer ones make expressions that take minutes to compile
 MAX_TRIPS = 4096
 MAX_STEPS = 60_000
 
