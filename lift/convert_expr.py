@@ -405,6 +405,8 @@ class ExprConverter(GlobalConverter):
     def unsigned_comparison(self, op: str, left: tuple[Cursor, Expr], right: tuple[Cursor, Expr], cursor: Cursor) -> Expr | None:
         """Compare a signed number that the text converts to unsigned, as in ``(unsigned)i < n``: what is negative is larger than any."""
         viewed = [seen_as_unsigned(side) for side, _ in (left, right)]
+        if not any(viewed):
+            return None
         values = [
             e.args[0] if view and e.op == "cast" and e.args[0].is_int else e for view, (_, e) in zip(viewed, (left, right), strict=True)
         ]

@@ -341,6 +341,7 @@ class Evaluator:
             if count > MAX_UNROLL:
                 raise
         self.state, self.steps = saved, steps
+        depth = len(self.facts)
         try:  # a short loop is followed where something would be lost
             for i in range(count):
                 at = E.add(lo, E.const(i * step))
@@ -349,6 +350,7 @@ class Evaluator:
             if closed is None:
                 raise
             self.state = closed
+            del self.facts[depth:]
 
     def iteration(self, s: ir.For, at: Expr, guard: Expr) -> None:
         if E.int_value(guard) == 1:

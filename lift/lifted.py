@@ -79,37 +79,40 @@ def lift(front: Front, problem: Problem, at_most: Grade = "A") -> Lifted:
         apart = tuple(dict.fromkeys(text for program in converted for text in program.apart))
         assumed = tuple(dict.fromkeys(text for program in converted for text in program.assumed)) + apart
         puns = any(program.punned for program in converted)
-        reason = "asked for"
-        if at_most == "A":
+        reason = "" if at_most == "A" else "asked for"
+        for follow in (False, True) if at_most == "A" else ():
             expr.allow(MAX_NODES)
             try:
-                text = front.source.text
-                try:
-                    normal, places = _normal(converted, problem, text)
-                except NotNormal as why:
-                    reason = str(why)
-                    expr.allow(MAX_NODES)
-                    normal, places = _normal(converted, problem, text, follow=True)
-                lines = {block: tuple(sorted({text.count("\n", 0, at) + 1 for at in found})) for block, found in places.items()}
-                moving = next((at for at in map(unsteady, converted) if at is not None), None)
-                return Lifted(
-                    normal, "A", "", assumed, tuple(lines.items()), puns, 0 if moving is None else text.count("\n", 0, moving) + 1, apart
-                )
-            except NotNormal:
-                pass  # for the reason that it had at first
+                normal, places = _normal(converted, problem, front.source.text, follow)
+                return _described(Lifted(normal, "A", "", assumed, punned=puns, apart=apart), places, converted, front.source.text)
+            except NotNormal as why:
+                reason = reason or str(why)
             except RecursionError:
-                reason = "its expressions nest too deeply"
+                reason = reason or "its expressions nest too deeply"
+                break
             except expr.TooLarge:
-                reason = f"its normal form takes over {MAX_NODES} expressions on the way"
+                reason = reason or f"its normal form takes over {MAX_NODES} expressions on the way"
+                break
             finally:
                 expr.allow(None)
         try:
             func, grade = imperative(converted, problem)
         except NotNormal as why:
             raise LiftError("XP120", f"{reason}; and no imperative form: {why}") from None
-        return Lifted(func, grade, reason, assumed, punned=puns)
+        return Lifted(func, grade, reason, assumed, punned=puns, apart=apart)
     finally:
         sys.setrecursionlimit(limit)
+
+
+def _described(lifted: Lifted, places: dict[str, tuple[int, ...]], converted: list[Program], text: str) -> Lifted:
+    """Fill in the lines of the source that blocks came from, and the first access that depends on data."""
+
+    def line(at: int) -> int:
+        return text.count("\n", 0, at) + 1
+
+    moving = next((at for at in map(unsteady, converted) if at is not None), None)
+    origins = tuple((block, tuple(sorted(set(map(line, found))))) for block, found in places.items())
+    return replace(lifted, origins=origins, unsteady=0 if moving is None else line(moving))
 
 
 def _programs(front: Front, problem: Problem) -> list[Program]:

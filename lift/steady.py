@@ -91,6 +91,6 @@ class _Flow:
         for n in (n for e in values for n in E.walk(e)):
             if n.op == "elem" and (self.is_data(*n.args) or (decided and n.attr not in self.private)):
                 return True
-            if n.op == "select" and not decided and self.is_data(n.args[0]) and self.reads(True, *n.args[1:]):
+            if n.op in {"select", "lazy"} and not decided and self.is_data(n.args[0]) and self.reads(True, *n.args[1:]):
                 return True
         return False

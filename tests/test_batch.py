@@ -25,6 +25,7 @@ from tvm_xpiler.batch.worker import blank, finding
 from tvm_xpiler.cli_batch import number_of_bytes
 from tvm_xpiler.core.errors import ConfigError
 
+RELU = Path(__file__).parent.parent / "examples" / "kernels" / "relu.cu"
 GOOD = "__global__ void k(const float* x, float* y) {{ int i = blockIdx.x * 64 + threadIdx.x; y[i] = {} * x[i]; }}\n"
 RACE = "__global__ void k(const float* x, float* y) { __shared__ float s[64]; s[threadIdx.x] = x[threadIdx.x]; y[threadIdx.x] = s[63 - threadIdx.x]; }\n"
 PLAIN = """__global__ void k(const float* x, float* y) {
@@ -194,7 +195,7 @@ def test_what_a_batch_collects(kernels: Path, tmp_path: Path) -> None:
 
 
 def test_reports_of_nasty_texts_stay_well_formed(tmp_path: Path) -> None:
-    (job,) = collect([__file__.replace("test_batch.py", "../examples/kernels/relu.cu")], Options())
+    (job,) = collect([str(RELU)], Options())
     nasty = "</script><img src=x onerror=alert(1)>\x00\x1b[31m]]>&\ud800"
     record = blank(job, "refused") | {"findings": [finding("XP100", "error", nasty, 3, 1, nasty)], "source": nasty, "reason": nasty}
     html = page([record])
@@ -212,7 +213,7 @@ def test_reports_of_nasty_texts_stay_well_formed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser: install chromium")
 def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
-    (job,) = collect([__file__.replace("test_batch.py", "../examples/kernels/relu.cu")], Options())
+    (job,) = collect([str(RELU)], Options())
     text = "for (int i = 0; i < n; i++)\n  y[i] = x[i] < 0 ? 0 : x[i]; // </script>\n"
     record = blank(job, "verified") | {"source": text, "lifted": 'for i:\n  with T.sblock("y"):\n    y[i] = 0\n', "origins": {"y": [2]}}
     record["targets"] = {"cuda": {"verdict": "tested", "summary": ["tested: all"], "proof": [], "notes": [], "round_trip": "", "text": "y"}}

@@ -106,14 +106,7 @@ __global__ void f(const int* x, int* y) {
   for (int i = 0; i < 64; ++i) n += x[blockIdx.x * 64 + i] * 3;
   y[blockIdx.x] = n;
 }
-extern "C" void f_host(const int* x, int* y) {
-  int *d_x, *d_y;
-  cudaMalloc(&d_x, 1024 * sizeof(int)); cudaMalloc(&d_y, 16 * sizeof(int));
-  cudaMemcpy(d_x, x, 1024 * sizeof(int), cudaMemcpyHostToDevice);
-  f<<<16, 1>>>(d_x, d_y);
-  cudaMemcpy(y, d_y, 16 * sizeof(int), cudaMemcpyDeviceToHost);
-}
-"""
+""" + HEAD.replace("float", "int")
 
 
 @pytest.mark.parametrize(
@@ -156,3 +149,17 @@ def _gather(kernels: Path) -> Options:
 
     entry = next(e for e in read_manifest(kernels / "manifest.toml") if e.file.name == "embedding_gather.cu")
     return replace(entry.options, prove=True)
+
+
+def test_a_choice_by_data_is_an_access_that_depends_on_them() -> None:
+    from tvm_xpiler import api
+    from tvm_xpiler.core.source import SourceFile
+
+    def line(value: str) -> int:
+        text = f"void f(const float* x, const float* z, float* y) {{\n  for (int i = 0; i < 64; i++)\n    y[i] = {value};\n}}\n"
+        return api.lift(SourceFile("f.c", text)).unsteady
+
+    assert line("x[i] > 0 ? z[i] : 0.0f") == 3
+    assert line("i > 3 ? z[i] : 0.0f") == 0
+    assert line("x[i] > 0 ? 1.0f : z[0] * 0.0f") == 3
+    assert line("x[i] + z[i]") == 0

@@ -87,11 +87,13 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")
     renamed = {theirs.name: ours.name for theirs, ours in zip(mine.tensors, problem.tensors, strict=True)}
 
+    checked: list[bool] = []
+
     def execute(data: InputSet, outputs: dict[str, Array]) -> Written:
         both = {**data.arrays, **outputs}
         named = {t.name: both[renamed[t.name]] for t in mine.tensors}
         fill = {t.name: named[t.name] for t in mine.tensors if t.role == "out"}
-        refuse_unsound(second.oracle, mine, InputSet(data.kind, {t.name: named[t.name] for t in mine.inputs}), fill)
+        checked.append(refuse_unsound(second.oracle, mine, InputSet(data.kind, {t.name: named[t.name] for t in mine.inputs}), fill))
         ran = written(second.oracle.run("native", mine, named, named, budget=NATIVE_SECONDS), mine, named)
         where = None if ran.where is None else {renamed[name]: array for name, array in ran.where.items()}
         return Written({renamed[name]: array for name, array in ran.outputs.items()}, where)
@@ -106,4 +108,4 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         form = compared(first.lift(problem), second.lift(mine), problem, second.source.name)
     except XpilerError as error:
         form = Form(False, f"does not lift: [{error.code}] {error.message}")
-    return shown(first.oracle, problem, verdicts[artifact], second.oracle, form, examination.int_range, options.seed)
+    return shown(first.oracle, problem, verdicts[artifact], second.oracle, form, any(checked), examination.int_range, options.seed)

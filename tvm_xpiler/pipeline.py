@@ -232,7 +232,14 @@ def judged(
             try:
                 oracle = text.oracle if text is not None and verdict.grade == "tested" else None
                 verdicts[artifact] = shown(
-                    session.oracle, problem, verdict, oracle, forms[name], examination.int_range, session.options.seed
+                    session.oracle,
+                    problem,
+                    verdict,
+                    oracle,
+                    forms[name],
+                    text is not None and text.checked,
+                    examination.int_range,
+                    session.options.seed,
                 )
             except RunError as error:
                 verdicts[artifact] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
@@ -271,6 +278,7 @@ class _Text:
     def __init__(self, code: Emitted, problem: Problem, platform: Platform, arch: str | None) -> None:
         self.code, self.problem, self.platform, self.arch = code, problem, platform, arch
         self._oracle: Oracle | None = None
+        self.checked = False  # whether every access of all blocks was checked in a run
 
     @property
     def oracle(self) -> Oracle:
@@ -295,6 +303,6 @@ class _Text:
         oracle = self.oracle
         if first:
             oracle.start("native", "checked")
-            refuse_unsound(oracle, self.problem, data, outputs, "the emitted text is wrong at ")
+            self.checked = refuse_unsound(oracle, self.problem, data, outputs, "the emitted text is wrong at ")
         ran = oracle.run("native", self.problem, data.arrays, outputs, budget=NATIVE_SECONDS)
         return written(ran, self.problem, {**data.arrays, **outputs})

@@ -23,12 +23,14 @@ class Form:
     Attributes:
         same: Whether both are one normal form.
         note: One sentence about it.
-        accesses: What is known of the text's accesses on all inputs, as part of a sentence.
+        unsteady: The place of the first access or barrier of the text that may depend on data; empty where none does.
+        taken: What was taken for granted.
     """
 
     same: bool
     note: str
-    accesses: str = ""
+    unsteady: str = ""
+    taken: tuple[str, ...] = ()
 
 
 def form_of(text: SourceFile, lifted: Lifted, problem: Problem, sizes: bool) -> Form:
@@ -63,17 +65,20 @@ def compared(lifted: Lifted, again: Lifted, problem: Problem, name: str) -> Form
         return Form(False, "another normal form")
     if lifted.apart or again.apart:
         return Form(False, f"the same normal form, but it takes for granted that {(lifted.apart or again.apart)[0]}")
-    where = f"line {again.unsteady} of {name}" if again.unsteady else ""
-    accesses = (
-        f"the access at {where} depends on data, so that bounds and races were only tested"
-        if where
-        else "no access and no barrier depends on data, so that the run with checked accesses stands for all inputs"
-    )
     taken = tuple(dict.fromkeys(lifted.assumed + again.assumed))
-    return Form(True, "the same normal form", accesses + (f"; under: {', '.join(taken)}" if taken else ""))
+    return Form(True, "the same normal form", f"line {again.unsteady} of {name}" if again.unsteady else "", taken)
 
 
-def shown(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | None, form: Form | None, int_range: int, seed: int) -> Verdict:
+def shown(
+    oracle: Oracle,
+    problem: Problem,
+    verdict: Verdict,
+    text: Oracle | None,
+    form: Form,
+    checked: bool,
+    int_range: int,
+    seed: int,
+) -> Verdict:
     """Raise a verdict that is ``tested`` as far as can be shown, and say what was, or why nothing was.
 
     Args:
@@ -81,7 +86,8 @@ def shown(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | Non
         problem: Its parameters.
         verdict: What testing showed.
         text: The translation, where it is a text.
-        form: What the translation lifts to, where that is known.
+        form: What the translation lifts to.
+        checked: Whether a run of the translation had every access of all its blocks checked.
         int_range: See :func:`tvm_xpiler.verify.verdict.examine`.
         seed: Of the residues.
     """
@@ -92,18 +98,25 @@ def shown(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle | Non
         return replace(verdict, proof=f"not shown beyond testing: {why}")
     on_residues = _on_residues(oracle, problem, verdict, text, int_range, seed)
     if isinstance(on_residues, NotShown):
-        if form is not None and form.same and not on_residues.differs:
-            return replace(verdict, grade="proved", proof=_proof(form))
-        return replace(verdict, proof=f"not shown beyond testing: {on_residues.reason}" + (f"; {form.note}" if form else ""))
-    if form is not None and form.same:
-        return replace(verdict, grade="proved", proof=f"{_proof(form)}; in addition {on_residues}")
-    return replace(verdict, grade="bounded", proof=on_residues + (f"; {form.note}" if form else ""))
+        if form.same and not on_residues.differs:
+            return replace(verdict, grade="proved", proof=_proof(form, checked))
+        return replace(verdict, proof=f"not shown beyond testing: {on_residues.reason}" + f"; {form.note}")
+    if form.same:
+        return replace(verdict, grade="proved", proof=f"{_proof(form, checked)}; in addition {on_residues}")
+    return replace(verdict, grade="bounded", proof=on_residues + f"; {form.note}")
 
 
-def _proof(form: Form) -> str:
+def _proof(form: Form, checked: bool) -> str:
+    accesses = (
+        f"the access at {form.unsteady} depends on data, so that bounds and races were only tested"
+        if form.unsteady
+        else "no access and no barrier depends on data, so that the run with checked accesses stands for all inputs"
+        if checked
+        else "no access and no barrier depends on data, but not all of them were checked in a run"
+    )
     return (
         "original and text have one normal form: at these sizes they are equal for all inputs of finite numbers, up to the order and rounding of"
-        f" operations; {form.accesses}"
+        f" operations; {accesses}" + (f"; under: {', '.join(form.taken)}" if form.taken else "")
     )
 
 

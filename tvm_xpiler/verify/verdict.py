@@ -149,8 +149,8 @@ def _bits(array: Array) -> Array:
     return array.view(f"u{array.dtype.itemsize}")
 
 
-def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[str, Array], prefix: str = "", budget: float = 1.0) -> None:
-    """Raise XP501 where a translation in a dialect of ours races, leaves its buffers, or uses what it never set."""
+def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[str, Array], prefix: str = "", budget: float = 1.0) -> bool:
+    """Raise XP501 where a translation in a dialect of ours races, leaves its buffers, or uses what it never set; return whether all of its blocks were checked."""
     # Negative floats, so that no maximum hides a variable that starts at zero; the pattern shows in sums.
     arrays = {name: -np.abs(a) if a.dtype.kind == "f" else a for name, a in data.arrays.items()}
     oracle.start("checked", "zeroed")
@@ -162,6 +162,7 @@ def refuse_unsound(oracle: Oracle, problem: Problem, data: InputSet, fill: dict[
     name = unstable(checked, zeroed, problem, {**arrays, **fill})
     if name is not None:
         raise RunError("XP501", f"{prefix}'{name}': it depends on a local variable that nothing wrote")
+    return not checked.sampled
 
 
 def _order_free(oracle: Oracle, problem: Problem, seed: int, int_range: int) -> bool:

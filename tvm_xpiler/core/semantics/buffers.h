@@ -36,7 +36,7 @@ int xp_copy(void* dst, const void* src, size_t bytes, int) {
   return 0;
 }
 // A file-scope variable of the device is memory of this process; a record names it.
-int xp_symbol(const char* name, void* dst, const void* src, size_t bytes, size_t offset, int) {
+int xp_symbol(const char* name, void* dst, const void* src, size_t bytes, size_t offset, int, const void*) {
   if (recording) {
     uintptr_t s = reinterpret_cast<uintptr_t>(src);
     fprintf(report, "symbol %s %zu %ld %ld %zu\n", name, offset, long(s >> 40), long(s & ((1ul << 40) - 1)), bytes);

@@ -467,14 +467,14 @@ template <class T> inline cudaError_t cudaMallocManaged(T** p, size_t bytes, uns
 inline cudaError_t cudaMallocAsync(void** p, size_t bytes, cudaStream_t) { return xp_malloc(p, bytes); }
 inline cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) { return xp_copy(d, s, n, k); }
 inline cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t = 0) { return xp_copy(d, s, n, k); }
-int xp_symbol(const char* name, void* dst, const void* src, size_t bytes, size_t offset = 0, int kind = 1);
+int xp_symbol(const char* name, void* dst, const void* src, size_t bytes, size_t offset = 0, int kind = 1, const void* stream = 0);
 #ifdef XP_PARSE
 template <class T> cudaError_t cudaMemcpyToSymbol(const T& symbol, const void* s, size_t n, size_t offset = 0, cudaMemcpyKind k = cudaMemcpyHostToDevice);
 template <class T> cudaError_t cudaMemcpyToSymbolAsync(const T& symbol, const void* s, size_t n, size_t offset = 0, cudaMemcpyKind k = cudaMemcpyHostToDevice, cudaStream_t = 0);
 #else
 #define XP_TO_SYMBOL(symbol, ...) xp_symbol(#symbol, (void*)&(symbol), __VA_ARGS__)
 #define cudaMemcpyToSymbol(symbol, ...) XP_TO_SYMBOL(symbol, __VA_ARGS__)
-#define cudaMemcpyToSymbolAsync(symbol, src, n, offset, ...) XP_TO_SYMBOL(symbol, src, n, offset)
+#define cudaMemcpyToSymbolAsync(symbol, ...) XP_TO_SYMBOL(symbol, __VA_ARGS__)
 #endif
 inline cudaError_t cudaMemset(void* d, int v, size_t n) { return xp_set(d, v, n); }
 inline cudaError_t cudaMemsetAsync(void* d, int v, size_t n, cudaStream_t = 0) { return xp_set(d, v, n); }
