@@ -7,9 +7,10 @@ from math import prod
 from typing import Any
 
 from codegen_bang.builtins import BINARY, JOINS, POOLS, VECTOR_TYPES
-from codegen_bang.stage import Axis, Stage, children, is_load, loads, replaced, source, stride
+from codegen_bang.stage import Axis, Stage, stride
 from codegen_bang.vectorize import BYTES, TYPES, Arrays, Text, Vector, Vectorizer
 from tvm_xpiler.core.chips import CORES, STACK, Chip
+from tvm_xpiler.core.expressions import children, is_load, loads, replaced, source
 from tvm_xpiler.core.tir import tirx
 
 _ALIGN = 64  # elements that a span is a multiple of, where it is cut

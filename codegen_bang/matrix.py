@@ -7,9 +7,10 @@ from math import prod
 from typing import Any
 
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
-from codegen_bang.stage import Axis, Stage, is_load, source, stride
+from codegen_bang.stage import Axis, Stage, stride
 from codegen_bang.vectorize import TYPES
 from tvm_xpiler.core.chips import CORES, STACK, Chip
+from tvm_xpiler.core.expressions import is_load, source
 
 _LANES = 64  # of the matrix unit: columns come in such groups
 _MOST_ROWS, _LEAST_ROWS, _MOST_DEPTH = 128, 16, 512

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codegen_bang.builtins import BINARY, CASTS, COMMUTES, UNARY, VECTOR_TYPES
-from codegen_bang.stage import is_load, loads, mentions, replaced, slope, source, stride
+from codegen_bang.stage import slope, stride
 from tvm_xpiler.core.ctext import C_NUMBERS, number
+from tvm_xpiler.core.expressions import is_load, loads, mentions, replaced, source
 from tvm_xpiler.core.tir import identical, tirx
 from tvm_xpiler.emit.imperative import DeviceText
 

@@ -78,6 +78,7 @@ class Evaluator:
         self.state = State()
         self.facts: list[Expr] = []
         self.steps = 0
+        self.dtypes = dict(program.locals)
         bx, by, bz = program.block
         gx, gy, gz = program.grid
         self.blocks = [E.var(f"block_{a}", 0, n, "block") for a, n in zip("xyz", (gx, gy, gz), strict=True)]
@@ -366,13 +367,15 @@ class Evaluator:
         entry = self.state.copy()
         scalars, buffers = ir.changed(s.body)
         scalars -= {s.name}
+        exposed = ir.exposed(s.body)
         for name in scalars:
             start = entry.scalars.get(name)
-            self.state.scalars[name] = (
-                E.node("carry", (), (ident, name), start.dtype if start is not None else "int32")
-                if start is not None
-                else E.undef("float32")
-            )
+            if start is not None:
+                self.state.scalars[name] = E.node("carry", (), (ident, name), start.dtype)
+            elif name in exposed:  # not assigned before the loop, but perhaps in the iteration before
+                self.state.scalars[name] = E.node("carry", (), (ident, name), self.dtypes[name])
+            else:
+                self.state.scalars[name] = E.undef("float32")
         for name in buffers:
             a = entry.arrays[name]
             self.state.arrays[name] = Array(a.name, a.dtype, "carry", ident)

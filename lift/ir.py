@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lift.expr import Expr, node
+from lift.expr import Expr, node, walk
 
 Scope = Literal["global", "shared", "warp", "local", "constant"]
 
@@ -144,3 +144,41 @@ def changed(body: tuple[Stmt, ...]) -> tuple[set[str], set[str]]:
                 if isinstance(s, For):
                     scalars.add(s.name)
     return scalars, buffers
+
+
+def exposed(body: tuple[Stmt, ...]) -> set[str]:
+    """Return the scalars that ``body`` may read before it has certainly assigned them: in a loop, what the iteration before left."""
+    return _exposed(body, frozenset())[0]
+
+
+def _exposed(body: tuple[Stmt, ...], known: frozenset[str]) -> tuple[set[str], frozenset[str]]:
+    found: set[str] = set()
+
+    def reads(*parts: Expr) -> None:
+        found.update(str(n.attr) for e in parts for n in walk(e) if n.op == "local" and str(n.attr) not in known)
+
+    for s in body:
+        match s:
+            case Assign():
+                reads(s.value)
+                known |= {s.name}
+            case Write():
+                reads(s.index, s.value)
+            case Atomic():
+                reads(s.index, s.value)
+                known |= {s.result} if s.result else set()
+            case If():
+                reads(s.condition)
+                one, then = _exposed(s.then, known)
+                two, other = _exposed(s.other, known)
+                found |= one | two
+                known = then & other
+            case For():
+                reads(s.lo, s.hi, s.step)
+                found |= _exposed(s.body, known | {s.name})[0]
+            case While():
+                inner, known = _exposed(s.prelude, known)
+                found |= inner
+                reads(s.condition)
+                found |= _exposed(s.body, known)[0]
+    return found, known

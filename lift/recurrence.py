@@ -69,6 +69,14 @@ def _holds(e: Expr, part: Expr) -> bool:
     return part in _nodes(e)
 
 
+def _selects(e: Expr) -> set[Expr]:
+    """Return the choices under ``e`` that hold carried state."""
+    if not _nodes(e):
+        return set()
+    below = {n for a in e.args for n in _selects(a)}
+    return below | {e} if e.op == "select" else below
+
+
 _memo: dict[Expr, frozenset[Expr]] = {}
 
 
@@ -167,16 +175,17 @@ class Loop:
             c = carry[s]
             u = updates[s]
             wraps = u.op == "cast" and u.is_int and u.args[0].is_int  # a sum modulo 2**n: the whole sum may be cut once
-            form = peel(u.args[0] if wraps else u, c)
+            u, first = self._started(u.args[0] if wraps else u, c)
+            form = peel(u, c)
             if form is not None and wraps and form[0] != "add":
                 continue
             if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident):
                 continue
-            start = self.entry_scalars.get(s)
+            start = first or self.entry_scalars.get(s)
             if start is None:
                 continue
             total = combine(form[0], start, self._reduce(form[0], form[1])) if start.op != "undef" else E.undef(start.dtype)
-            final[s] = E.cast(total, u.dtype) if wraps else total
+            final[s] = E.cast(total, updates[s].dtype) if wraps else total
             if form[0] == "max":
                 self.maxima[carry[s]] = Maximum(u, start, total)
         self._close_together(names, carry, updates, final)
@@ -226,6 +235,16 @@ class Loop:
                     "opaque", (), (self.ident, "induction"), u.dtype
                 )
         return None
+
+    def _started(self, u: Expr, c: Expr) -> tuple[Expr, Expr | None]:
+        """Take out of an update that the first iteration sets the carried value; return the update, and what it is set to.
+
+        ``if (k == 0) v = a; v += x`` is ``v = a`` before a loop that adds.
+        """
+        found = [n for n in _selects(u) if n.args[0] is E.eq0(self.k) and n.args[2] is c and not carried(n.args[1], self.ident)]
+        if len(found) != 1 or not self.exact:
+            return u, None
+        return E.substitute(u, {found[0]: c}), E.substitute(found[0].args[1], {self.k: E.const(0)})
 
     def _reduce(self, kind: str, body: Expr) -> Expr:
         if body.is_int and kind not in {"max", "min"} and self.k not in body.free:
@@ -371,7 +390,8 @@ class Loop:
             return Piece(piece.vars, piece.guard, piece.index, together.total(start, self.k))
         if any(leaf is not own for leaf in leaves) or self.k in piece.index.free:
             raise NotNormal(f"'{name}' depends on earlier iterations in a way that is no reduction")
-        form = peel(piece.value, own)
+        value, first = self._started(piece.value, own)
+        form = peel(value, own)
         if form is None or form[0] is None or form[1] is None or carried(form[1], self.ident):
             raise NotNormal(f"the update of '{name}' is no reduction")
         kind, body = form[0], form[1]
@@ -382,5 +402,5 @@ class Loop:
             guard = E.and_(*(p for p in parts if self.k not in p.free))
             body = E.select(varying, body, E.IDENTITY[kind](body.dtype))
         facts = E.and_(self.facts, guard)
-        start = read(entry, piece.index, facts)
+        start = first or read(entry, piece.index, facts)
         return Piece(piece.vars, guard, piece.index, combine(kind, start, self._reduce(kind, body)))

@@ -116,7 +116,7 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
 
 def _shared(module: IRModule, machine: Machine) -> Broken | None:
     """Sum what each kernel holds in shared memory, after TVM has cut the buffers to what is touched."""
-    limit = dict(machine.levels)["shared"]
+    limit = machine.shared
     try:
         nests = lowered_allocations(module)
     except (RuntimeError, ValueError) as error:

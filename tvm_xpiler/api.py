@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from lift.lifted import Lifted, punned
 from tvm_xpiler import symbolic
 from tvm_xpiler.core.errors import RunError, XpilerError
 from tvm_xpiler.core.source import SourceFile, read_source
+from tvm_xpiler.core.targets import TargetRequest
 from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.proving import Form, compared, shown
@@ -34,7 +35,7 @@ def _source(kernel: str | Path | SourceFile) -> SourceFile:
 
 def translate(
     kernel: str | Path | SourceFile,
-    to: str | Sequence[str] = "llvm",
+    to: TargetRequest | Sequence[TargetRequest] = "llvm",
     options: Options | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Translation:
@@ -42,14 +43,14 @@ def translate(
 
     Args:
         kernel: A file, or the text of one.
-        to: One or several of ``llvm``, ``cuda``, ``hip`` and ``bang``.
+        to: One or several of ``llvm``, ``cuda``, ``hip``, ``rocm`` and ``bang``, or TVM target dictionaries.
         options: Values of the wrapper's scalars, or a launch; see :class:`Options`.
         on_stage: Called with the name of each stage as it begins.
 
     Raises:
         XpilerError: A diagnostic about the kernel, with a stable code.
     """
-    return symbolic.translate(_source(kernel), [to] if isinstance(to, str) else list(to), None, options, on_stage)
+    return symbolic.translate(_source(kernel), [to] if isinstance(to, str | Mapping) else list(to), None, options, on_stage)
 
 
 def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lifted:

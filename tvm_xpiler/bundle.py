@@ -89,7 +89,7 @@ def write(t: Translation, out: Path, name: str = "") -> Path:
             (folder / f"{stem}{target.emitted.suffix}{mark}").write_text(target.emitted.text)
             (folder / f"{stem}.h").write_text(header(t.problem))
             if target.ok:
-                (folder / "CMakeLists.txt").write_text(cmake(stem, target.emitted, t.arch))
+                (folder / "CMakeLists.txt").write_text(cmake(stem, target.emitted, target.spec.arch))
             if target.emitted.plan is not None:
                 (folder / "plan.py").write_text(to_python(target.emitted.plan))
             if target.ok and target.emitted.runtime is not None:

@@ -69,6 +69,8 @@ _symbolic_option = click.option(
     "--symbolic", multiple=True, metavar="NAME", help="A scalar that stays a parameter of the result, or all; may be repeated."
 )
 
+_intrinsics_option = click.option("--intrinsics", is_flag=True, help="Write C++ text with vector intrinsics instead of vectorized loops.")
+
 
 def _options(o: dict[str, Any]) -> Any:
     from tvm_xpiler.manifest import buffer_option, extent, extents
@@ -104,7 +106,7 @@ def _options(o: dict[str, Any]) -> Any:
         scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
-        arch=o.get("arch"), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+        arch=o.get("arch"), intrinsics=bool(o.get("intrinsics")), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
         warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
@@ -112,14 +114,20 @@ def _options(o: dict[str, Any]) -> Any:
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip, rocm or bang; may be repeated."
+    "--to",
+    "targets",
+    multiple=True,
+    default=("llvm",),
+    show_default=True,
+    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
+@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
 @_symbolic_option
+@_intrinsics_option
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @plan_options
 @_launch_options
@@ -140,7 +148,16 @@ def translate(
     if manifest:
         common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"]}
         entries = [
-            Entry(e.file, replace(e.options, arch=o["arch"] or e.options.arch, symbolic=o["symbolic"] or e.options.symbolic, **common))
+            Entry(
+                e.file,
+                replace(
+                    e.options,
+                    arch=o["arch"] or e.options.arch,
+                    intrinsics=o["intrinsics"],
+                    symbolic=o["symbolic"] or e.options.symbolic,
+                    **common,
+                ),
+            )
             for e in read_manifest(manifest)
         ]
     if len(entries) == 1:
@@ -171,6 +188,9 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
     from tvm_xpiler import bundle
     from tvm_xpiler.batch.collect import named
     from tvm_xpiler.batch.worker import translated
+    from tvm_xpiler.core.targets import target_specs
+
+    specs = target_specs(targets, entries[0].options.arch)
 
     def report(result: Any) -> None:
         if as_json:
@@ -182,7 +202,7 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
         records.append(translated(job, targets, out, report) | {"seconds": time.perf_counter() - begin})
         if not as_json:
             tqdm.write(kernel_line(records[-1], False), file=_out.file)
-    (_err if as_json else _out).print(totals(records, targets))
+    (_err if as_json else _out).print(totals(records, tuple(spec.name for spec in specs)))
     return exit_code(records)
 
 
@@ -198,21 +218,27 @@ def _internal(error: Exception) -> XpilerError:
 @app.command()
 @click.argument("sources", nargs=-1)
 @click.option(
-    "--to", "targets", multiple=True, default=("llvm",), show_default=True, help="llvm, cuda, hip, rocm or bang; may be repeated."
+    "--to",
+    "targets",
+    multiple=True,
+    default=("llvm",),
+    show_default=True,
+    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for bundles and reports.")
-@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
+@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
 @batch_options
 @_symbolic_option
+@_intrinsics_option
 @_launch_options
 def batch(sources: tuple[str, ...], out: Path, **o: Any) -> None:
     """Translate many kernels: SOURCES are files, folders, patterns, manifests or compile_commands.json.
 
     Results are kept by content: what has not changed is not done again.
     """
-    kept = ("targets", "examine", "arch", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
+    kept = ("targets", "examine", "arch", "intrinsics", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
             "define", "include", "seed", "sets", "chip", "warp", "timeout")  # fmt: skip
     sources, settings = remembered(out, sources, {name: o[name] for name in kept}, o["resume"])
     o |= settings
@@ -238,29 +264,30 @@ def lift(kernel: Path, **o: Any) -> None:
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm or bang.")
-@click.option("--arch", help="Architecture or chip.  [default: sm_90, gfx90a, mlu370]")
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary.")
+@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+@_intrinsics_option
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
-    from tvm_xpiler.pipeline import TARGETS, emit_for
+    from tvm_xpiler.core.targets import target_specs
+    from tvm_xpiler.pipeline import emit_for
     from tvm_xpiler.session import Session
 
-    if target not in TARGETS:
-        raise EmitError("XP402", f"unknown target '{target}'", hint=f"known: {', '.join(TARGETS)}")
     options = _options(o)
+    (spec,) = target_specs([target], options.arch, options.intrinsics)
     session = Session(read_source(kernel), None, options)
     problem = session.problem()
     func = session.lift(problem).func
-    click.echo(emit_for(target, func, problem, options.arch).text)
+    click.echo(emit_for(spec, func, problem).text)
     _err.print("not verified: use translate")
     sys.exit(NOT_VERIFIED)
 
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@click.option("--to", "target", default="llvm", show_default=True, type=click.Choice(["llvm", "cuda", "hip"]), help="The target.")
-@click.option("--arch", help="Architecture.  [default: sm_90, gfx90a]")
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, or a TVM target dictionary.")
+@click.option("--arch", help="Architecture or processor.  [default: sm_90, gfx90a, this machine's]")
 @click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
 @click.option("--facts", is_flag=True, help="Print what is noted of the program instead: operators, strides, bottlenecks.")
 @plan_options
@@ -269,6 +296,7 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     """Print the plan for KERNEL: the rules', a model's, or your own, repaired where it must be."""
     from schedule_llm.annotate import card
     from tvm_xpiler import api, show
+    from tvm_xpiler.core.targets import target_specs
     from tvm_xpiler.pipeline import plan_for
     from tvm_xpiler.planning import choose
     from tvm_xpiler.schedule.proposal import Task
@@ -277,11 +305,12 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     lifted = api.lift(read_source(kernel), options)
     if lifted.grade != "A":
         raise EmitError("XP401", f"only a normal form has a plan; this kernel has grade {lifted.grade}: {lifted.reason}")
-    task = Task.of(lifted.func, target, options.arch)
+    (spec,) = target_specs([target], options.arch, options.intrinsics)
+    task = Task.of(lifted.func, spec)
     if facts:
         click.echo(card(task))
         return
-    planned = plan_for(target, lifted, options) or choose(task, (), 1)
+    planned = plan_for(spec, lifted, options) or choose(task, (), 1)
     for line in show.plan_lines(planned):
         _err.print(line, markup=False)
     if planned.plan is None:

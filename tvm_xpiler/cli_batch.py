@@ -80,8 +80,10 @@ def run_batch(
     from tvm_xpiler.batch.collect import collect
     from tvm_xpiler.batch.pool import Limits
     from tvm_xpiler.batch.run import Setup, run
+    from tvm_xpiler.core.targets import target_specs
 
     console, errors = consoles
+    names = tuple(spec.name for spec in target_specs(targets, options.arch))
     known = reports.baseline(o["baseline"]) if o["baseline"] else None
     jobs = collect(sources, options, out)
     processes = o["jobs"] or max(len(os.sched_getaffinity(0)) // 2, 1)
@@ -107,7 +109,7 @@ def run_batch(
         )
         return 130
     reports.write_all(records, out, known)
-    console.print(totals(records, targets))
+    console.print(totals(records, names))
     if o["examine"]:
         console.print(effort(records))
     errors.print(f"written: {out}/report.html, report.json, report.csv, report.sarif, junit.xml", markup=False)

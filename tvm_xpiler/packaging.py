@@ -35,7 +35,7 @@ def cmake(stem: str, emitted: Emitted, arch: str | None) -> str:
     if emitted.target == "llvm":
         body = [
             f"project({stem} LANGUAGES CXX)", f"add_library({stem} {file})", f"target_compile_features({stem} PUBLIC cxx_std_17)",
-            f"target_compile_options({stem} PRIVATE -O2 -march=native)", "find_package(OpenMP)",
+            f"target_compile_options({stem} PRIVATE -O2 -march={arch or 'native'})", "find_package(OpenMP)",
             f"if(OpenMP_CXX_FOUND)\n  target_link_libraries({stem} PRIVATE OpenMP::OpenMP_CXX)\nendif()",
         ]  # fmt: skip
     elif emitted.target == "cuda":

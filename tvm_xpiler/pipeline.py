@@ -16,6 +16,7 @@ from tvm_xpiler.core.errors import EmitError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
@@ -32,8 +33,14 @@ from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-TARGETS = ("llvm", "cuda", "hip", "rocm", "bang")
-_ARTIFACTS = {"cuda": "CUDA text", "hip": "HIP text", "rocm": "HIP text of the code object's schedule", "bang": "BANG text"}
+_DIALECTS = {"llvm": Platform.C, "rocm": Platform.HIP}
+_ARTIFACTS = {
+    "llvm": "C++ text",
+    "cuda": "CUDA text",
+    "hip": "HIP text",
+    "rocm": "HIP text of the code object's schedule",
+    "bang": "BANG text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,14 @@ class Target:
     """One target's code and what is known of it.
 
     Attributes:
+        spec: What it is for.
         emitted: The code.
         verdicts: On each artifact of it.
         round_trip: What its text lifts back to, where that was asked for.
         planned: Which plans were considered; None where the rules alone were asked.
     """
 
+    spec: TargetSpec
     emitted: Emitted
     verdicts: tuple[Verdict, ...]
     round_trip: str = ""
@@ -68,7 +77,6 @@ class Translation:
         lifted: The TensorIR and its grade.
         targets: Code and verdicts by target name.
         seconds: Wall time by stage.
-        arch: The architecture that was asked for, or None.
     """
 
     source: SourceFile
@@ -77,7 +85,6 @@ class Translation:
     lifted: Lifted
     targets: Mapping[str, Target]
     seconds: Mapping[str, float]
-    arch: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -97,7 +104,7 @@ class Translation:
 
 def translate(
     source: SourceFile,
-    targets: Sequence[str],
+    targets: Sequence[TargetRequest],
     platform: Platform | None = None,
     options: Options | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -106,7 +113,7 @@ def translate(
 
     Args:
         source: The file.
-        targets: Names from :data:`TARGETS`.
+        targets: Names, or TVM target dictionaries.
         platform: The file's dialect; from its ending by default.
         options: Launch and limits.
         on_stage: Called with the name of each stage as it begins.
@@ -115,16 +122,14 @@ def translate(
         XpilerError: A diagnostic about the input, with a code.
     """
     options = options or Options()
-    for name in targets:
-        if name not in TARGETS:
-            raise EmitError("XP402", f"unknown target '{name}'", hint=f"known: {', '.join(TARGETS)}")
+    specs = target_specs(targets, options.arch, options.intrinsics)
     session = Session(source, platform, options, on_stage)
     problem = session.timed("launch", session.problem)
     session.oracle.start("checked", "tracked")
     lifted = session.lift(problem)
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
     refuse_wrong_source(source, examination)
-    result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, targets, examination))
+    result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, specs, examination))
     if not all(t.ok for t in result.values()) and examination.blocks_run < examination.blocks_total:
         # The source may race, or leave its buffers, in blocks that were not looked at.
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
@@ -133,9 +138,10 @@ def translate(
     if failed and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         why = next(verdict_line(v) for v in result[failed[0]].verdicts if not v.ok)
+        again = [spec for spec in specs if spec.name in failed]
         try:
             plain = session.lift(problem, at_most="C")
-            second = session.timed("emit and verify", lambda: _judge(session, problem, plain, failed, examination))
+            second = session.timed("emit and verify", lambda: _judge(session, problem, plain, again, examination))
         except XpilerError:
             second = {}
         right = {name: target for name, target in second.items() if target.ok}
@@ -145,36 +151,36 @@ def translate(
         result |= {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in right.items()}
     if not all(t.ok for t in result.values()):
         refuse_wrong_source(source, examination, "XP203")
-    return Translation(source, problem, examination, lifted, result, session.seconds, options.arch)
+    return Translation(source, problem, examination, lifted, result, session.seconds)
 
 
-def _judge(session: Session, problem: Problem, lifted: Lifted, targets: Sequence[str], examination: Examination) -> dict[str, Target]:
+def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[TargetSpec], examination: Examination) -> dict[str, Target]:
     """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules."""
-    planned = {name: found for name in targets for found in [plan_for(name, lifted, session.options)] if found is not None}
-    result = _judged(session, problem, lifted, targets, examination, planned)
+    planned = {spec.name: found for spec in specs for found in [plan_for(spec, lifted, session.options)] if found is not None}
+    result = _judged(session, problem, lifted, specs, examination, planned)
     failed = [name for name in planned if not result[name].ok and planned[name].source not in {"rules", "given"}]
     if failed:
-        again = _judged(session, problem, lifted, failed, examination, {})
+        again = _judged(session, problem, lifted, [spec for spec in specs if spec.name in failed], examination, {})
         note = "the chosen plan was not verified; the rules' plan is used"
         kept = {name: replace(planned[name], source="rules", notes=(*planned[name].notes, note)) for name in failed}
         result |= {name: replace(again[name], planned=kept[name]) for name in failed}
     return result
 
 
-def plan_for(target: str, lifted: Lifted, options: Options) -> Planned | None:
+def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | None:
     """Return the plan for a target where more than the rules are asked, else None.
 
     Raises:
         EmitError: XP603 when the user's own plan cannot be used.
     """
-    if target == "bang" or lifted.grade != "A" or not (options.proposers or options.plan):
+    if spec.name == "bang" or lifted.grade != "A" or not (options.proposers or options.plan):
         return None
-    task = Task.of(lifted.func, target, options.arch)
+    task = Task.of(lifted.func, spec)
     if options.plan is None:
         return choose(task, options.proposers, options.plans)
     done = repair(options.plan, task.func, task.machine)
     if not isinstance(done, Repaired):
-        raise EmitError("XP603", f"the plan cannot be used for {target}: {done}")
+        raise EmitError("XP603", f"the plan cannot be used for {spec.name}: {done}")
     outcome = f"repaired: {'; '.join(done.changes)}" if done.changes else "legal"
     return Planned(done.plan, "given", (Candidate("given", done.plan, outcome),))
 
@@ -183,33 +189,27 @@ def _judged(
     session: Session,
     problem: Problem,
     lifted: Lifted,
-    targets: Sequence[str],
+    specs: Sequence[TargetSpec],
     examination: Examination,
     planned: Mapping[str, Planned],
 ) -> dict[str, Target]:
     plans = {name: found.plan for name, found in planned.items()}
-    emitted = {name: emit_for(name, lifted.func, problem, session.options.arch, plans.get(name)) for name in targets}
+    emitted = {spec: emit_for(spec, lifted.func, problem, plans.get(spec.name)) for spec in specs}
     found = judged(session, problem, lifted, examination, emitted)
     return {name: replace(target, planned=planned.get(name)) for name, target in found.items()}
 
 
 def judged(
-    session: Session, problem: Problem, lifted: Lifted, examination: Examination, emitted: Mapping[str, Emitted]
+    session: Session, problem: Problem, lifted: Lifted, examination: Examination, emitted: Mapping[TargetSpec, Emitted]
 ) -> dict[str, Target]:
     """Verify the code of each target against the session's source."""
     artifacts: dict[str, Execute] = {}
-    owner: dict[str, str] = {}
-    for name, code in emitted.items():
-        runs = (
-            _cpu_runs(code, problem)
-            if name == "llvm"
-            else {
-                f"{_ARTIFACTS[name]} in the oracle": _Text(code, problem, Platform("hip" if name == "rocm" else name), session.options.arch)
-            }
-        )
+    owner: dict[str, TargetSpec] = {}
+    for spec, code in emitted.items():
+        runs = _cpu_runs(code, problem) if spec.runs_here else {f"{_ARTIFACTS[spec.name]} in the oracle": _Text(code, problem, spec)}
         for artifact, run in runs.items():
             artifacts[artifact] = run
-            owner[artifact] = name
+            owner[artifact] = spec
     verdicts = verify(
         session.oracle,
         problem,
@@ -218,17 +218,18 @@ def judged(
         session.options.seed,
         session.options.sets,
         determined=examination.determined,
-        narrow=frozenset(artifact for artifact, name in owner.items() if emitted[name].narrow),
+        narrow=frozenset(artifact for artifact, spec in owner.items() if emitted[spec].narrow),
     )
     forms = {}
     if session.options.prove or session.options.round_trip:
         forms = {
-            name: form_of(SourceFile(f"emitted{code.suffix}", code.text), lifted, problem, name == "llvm") for name, code in emitted.items()
+            spec: form_of(SourceFile(f"emitted{code.suffix}", code.text), lifted, problem, spec.name == "llvm")
+            for spec, code in emitted.items()
         }
     if session.options.prove:
         for artifact, verdict in verdicts.items():
-            name, run = owner[artifact], artifacts[artifact]
-            text = run if isinstance(run, _Text) else _Text(emitted[name], problem, Platform.C, None) if artifact == "C++ text" else None
+            spec, run = owner[artifact], artifacts[artifact]
+            text = run if isinstance(run, _Text) else _Text(emitted[spec], problem, spec) if artifact == "C++ text" else None
             try:
                 oracle = text.oracle if text is not None and verdict.grade == "tested" else None
                 verdicts[artifact] = shown(
@@ -236,30 +237,31 @@ def judged(
                     problem,
                     verdict,
                     oracle,
-                    forms[name],
+                    forms[spec],
                     text is not None and text.checked,
                     examination.int_range,
                     session.options.seed,
                 )
             except RunError as error:
                 verdicts[artifact] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
-    back = {name: form.note for name, form in forms.items()} if session.options.round_trip else {}
+    back = {spec: form.note for spec, form in forms.items()} if session.options.round_trip else {}
     return {
-        name: Target(code, tuple(v for a, v in verdicts.items() if owner[a] == name), back.get(name, "")) for name, code in emitted.items()
+        spec.name: Target(spec, code, tuple(v for a, v in verdicts.items() if owner[a] == spec), back.get(spec, ""))
+        for spec, code in emitted.items()
     }
 
 
-def emit_for(target: str, func: PrimFunc, problem: Problem, arch: str | None, plan: Plan | None = None) -> Emitted:
-    """Return the code for one of :data:`TARGETS`.
+def emit_for(spec: TargetSpec, func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emitted:
+    """Return the code for a target.
 
     Raises:
         EmitError: XP401 where the target has no form of the function.
     """
-    if target == "llvm":
-        return emit_llvm(func, problem, plan)
-    if target == "bang":
-        return emit_bang(func, problem, arch)
-    return emit_rocm(func, problem, arch, plan) if target == "rocm" else emit_simt(func, problem, Platform(target), arch, plan)
+    if spec.name == "llvm":
+        return emit_llvm(func, problem, spec, plan)
+    if spec.name == "bang":
+        return emit_bang(func, problem, spec.arch)
+    return emit_rocm(func, problem, spec, plan) if spec.name == "rocm" else emit_simt(func, problem, spec, plan)
 
 
 def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
@@ -275,8 +277,8 @@ def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
 class _Text:
     """Emitted text that is run through the very oracle that runs sources, every access checked the first time."""
 
-    def __init__(self, code: Emitted, problem: Problem, platform: Platform, arch: str | None) -> None:
-        self.code, self.problem, self.platform, self.arch = code, problem, platform, arch
+    def __init__(self, code: Emitted, problem: Problem, spec: TargetSpec) -> None:
+        self.code, self.problem, self.spec = code, problem, spec
         self._oracle: Oracle | None = None
         self.checked = False  # whether every access of all blocks was checked in a run
 
@@ -290,9 +292,9 @@ class _Text:
         if self._oracle is None:
             text = SourceFile(f"emitted{self.code.suffix}", self.code.text)
             try:
-                front = read(text, self.platform)
-                if self.platform is Platform.BANG:
-                    check_capacity(front, CHIPS[self.arch or DEFAULT_CHIP])
+                front = read(text, _DIALECTS.get(self.spec.name) or Platform(self.spec.name))
+                if self.spec.name == "bang":
+                    check_capacity(front, CHIPS[self.spec.arch or DEFAULT_CHIP])
             except XpilerError as error:
                 raise RunError("XP501", f"the emitted text is refused: {error.message}") from None
             self._oracle = oracle_of(front, Options())

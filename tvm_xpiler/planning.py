@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.autotune.messages import Unfit
-from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.tir import IRModule, ScheduleError
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Rules, Task
@@ -76,7 +76,7 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
                 legal.append((Candidate(proposal.source, done.plan, outcome), done.applied.module))
             else:
                 refused.append(Candidate(proposal.source, plan, f"refused: {done}"))
-    if task.platform is Platform.LLVM and len(legal) > 1:
+    if task.machine == host_machine() and len(legal) > 1:
         ordered, unfit = _timed(task, legal)
         refused += unfit
     else:

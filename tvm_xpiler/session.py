@@ -40,6 +40,7 @@ class Options:
     shared_bytes: Extent = 0
     entry: str | None = None
     arch: str | None = None
+    intrinsics: bool = False
     include: tuple[str, ...] = ()
     define: tuple[str, ...] = ()
     seed: int = 1

@@ -13,6 +13,7 @@ from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.rebuild import Apart
 from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.core.tir import PrimFunc, ScheduleError
 from tvm_xpiler.pipeline import Target, Translation
 from tvm_xpiler.schedule.general import general_plan
@@ -24,12 +25,11 @@ ALL = "all"
 _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _FAR = (5, 17, 41, 11, 29, 71, 8, 23, 53, 13, 37, 61)  # steps from the base; far enough apart to tell a quotient from a line
 _MOST = 300  # steps from the base to the larger size that is tried
-_TARGETS = ("llvm", "cuda", "hip", "rocm")
 
 
 def translate(
     source: SourceFile,
-    targets: Sequence[str],
+    targets: Sequence[TargetRequest],
     platform: Platform | None = None,
     options: Options | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -42,10 +42,10 @@ def translate(
     options = options or Options()
     if not options.symbolic:
         return pipeline.translate(source, targets, platform, options, on_stage)
-    for name in targets:
-        if name not in _TARGETS:
-            raise EmitError("XP401", f"code for {name} is made for one size", hint="leave --symbolic out")
-    return Generalizer(source, platform, options, on_stage).translate(targets)
+    specs = target_specs(targets, options.arch, options.intrinsics)
+    if any(spec.name == "bang" for spec in specs):
+        raise EmitError("XP401", "code for bang is made for one size", hint="leave --symbolic out")
+    return Generalizer(source, platform, options, on_stage).translate(specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +159,21 @@ class Generalizer:
             self.notes.append(f"{name} stays {base[name]:g}: together with the others, {why}")
             return self.generalized([p for p in found if p.options.scalars[name] == base[name]])
 
-    def translate(self, targets: Sequence[str]) -> Translation:
+    def translate(self, specs: Sequence[TargetSpec]) -> Translation:
         """Lift, emit once for each target, and verify at sizes that the form was made from and at others."""
         lifted = self.lifted()
         base, problem, session = self.base, self.base.problem, self.base.session
         odd = self.moved(**{name: 2 * i + 3 for i, name in enumerate(self.dtypes)})
         emitted = {}
-        for name in targets:
-            task = Task.of(lifted.func, name, self.options.arch)
+        for spec in specs:
+            task = Task.of(lifted.func, spec)
             try:
                 plan = self.options.plan
                 if plan is None:
                     plan = general_plan(lifted.func, task.machine, [self.options.scalars, odd])
             except ScheduleError as error:
                 raise EmitError("XP401", str(error).splitlines()[0]) from None
-            emitted[name] = pipeline.emit_for(name, lifted.func, problem, self.options.arch, plan)
+            emitted[spec] = pipeline.emit_for(spec, lifted.func, problem, plan)
         examination = self.examined(base)
         refuse_wrong_source(self.source, examination)
         result, tried = pipeline.judged(session, problem, lifted, examination, emitted), 0
@@ -192,7 +192,7 @@ class Generalizer:
         if not tried:
             raise LiftError("XP121", f"at no other size could it be tried: {self.notes[-1]}")
         lifted = replace(lifted, assumed=(*self.base.lifted.assumed, *self.notes))
-        return Translation(self.source, problem, examination, lifted, result, session.seconds, self.options.arch)
+        return Translation(self.source, problem, examination, lifted, result, session.seconds)
 
     def others(self) -> list[dict[str, float]]:
         """Return sizes for verification: small ones, and larger ones in odd proportion, none of them used to find the form."""

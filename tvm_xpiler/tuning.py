@@ -14,7 +14,7 @@ from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Found, Search, Trial
 from tvm_xpiler.core.errors import EmitError
-from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.plan import Plan
@@ -58,7 +58,7 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     """
     options = options or TuneOptions()
     func = func["main"] if isinstance(func, IRModule) else func
-    task = Task.of(func, Platform.LLVM.value)
+    task = Task.of(func, TargetSpec("llvm"))
     starts = _starts(task, options.proposers, options.plans)
     records = Records(options.records, llvm_target()) if options.records is not None else None
 

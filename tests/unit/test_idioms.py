@@ -316,3 +316,26 @@ def test_small_arguments_of_tanh_keep_their_digits(dtype: str) -> None:
     x = (np.logspace(-30, 2, 4096) * np.where(np.arange(4096) % 2, 1, -1)).astype(held)
     got = run_library(result.targets["llvm"].emitted, result.problem, {"x": x}, {"y": np.zeros(4096, held)})["y"]
     np.testing.assert_allclose(got, np.tanh(x.astype(np.float64)), rtol=4 * unit)
+
+
+FIRST = """
+__global__ void f(const float* x, const float* b, float* y, int n) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  if (r >= 20) return;
+  float sum, most;
+  for (int i = 0; i < n; ++i) {
+    if (i == 0) { sum = b[r]; most = -1e30f; }
+    sum += x[r * n + i] * 2.0f;
+    most = fmaxf(most, x[r * n + i]);
+  }
+  y[r] = sum * most;
+}
+"""
+
+
+def test_the_first_iteration_may_set_what_a_loop_carries() -> None:
+    options = Options(scalars={"n": 32}, grid=(1, 1, 1), block=(32, 1, 1))
+    result = translate(SourceFile("first.cu", FIRST), "llvm", options)
+    assert result.ok
+    assert result.lifted.grade == "A", result.lifted.reason
+    assert result.lifted.func.script().count("T.init()") == 2

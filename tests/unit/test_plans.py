@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_xpiler.core.machines import GPUS
+from tvm_xpiler.core.machines import GPUS, cpu_machine
 from tvm_xpiler.core.tir import IRModule, Schedule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply, new_schedule
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
@@ -76,7 +76,7 @@ def _gemm(epilogue: bool = True) -> IRModule:
 @pytest.mark.parametrize("rules", ["cpu", "gpu"])
 def test_the_plan_of_a_trace_makes_its_module(rules: str) -> None:
     module = _gemm()
-    plan = cpu_plan(module["main"], 16) if rules == "cpu" else gpu_plan(module["main"], GPUS["sm_90"])
+    plan = cpu_plan(module["main"], cpu_machine("cascadelake")) if rules == "cpu" else gpu_plan(module["main"], GPUS["sm_90"])
     assert not any(step.op == "get_loops" for step in plan.steps)
     done = apply(plan, module)
     assert isinstance(done, Applied)
@@ -165,5 +165,5 @@ def test_large_operands_are_packed() -> None:
     a, b = te.placeholder((256, 512), name="A"), te.placeholder((512, 512), name="B")
     k = te.reduce_axis((0, 512), name="k")
     c = te.compute((256, 512), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
-    plan = cpu_plan(te.create_prim_func([a, b, c]), 8)
+    plan = cpu_plan(te.create_prim_func([a, b, c]), cpu_machine("haswell"))
     assert any(step.op == "cache_read" for step in plan.steps)

@@ -17,6 +17,7 @@ from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.apply import Applied, apply
@@ -53,7 +54,7 @@ class _Clock:
 
 
 def _search(meter: _Clock, records: Records | None = None, seed: int = 1) -> Search:
-    task = Task.of(_gemm()["main"], "llvm")
+    task = Task.of(_gemm()["main"], TargetSpec("llvm"))
     starts = Rules().propose(task, 2).plans
     return Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, meter, records, seed)  # type: ignore[arg-type]
 
@@ -82,7 +83,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     again = _search(_Clock(), Records(folder, llvm_target())).run(20)
     assert again.trials == ()
     assert again.best is not None
-    rules = Rules().propose(Task.of(_gemm()["main"], "llvm"), 1).plans[0]
+    rules = Rules().propose(Task.of(_gemm()["main"], TargetSpec("llvm")), 1).plans[0]
     assert _search(_Clock(), Records(folder, llvm_target())).reference == rules  # not the best of the records
     # Stock TVM finds the record, too.
     assert Records(folder, llvm_target()).best(_gemm()) is not None
@@ -101,7 +102,7 @@ def test_records_that_are_none(tmp_path: Path) -> None:
 
 
 def test_candidates_that_go_wrong_are_values() -> None:
-    good = apply(Rules().propose(Task.of(_gemm()["main"], "llvm"), 1).plans[0], _gemm())
+    good = apply(Rules().propose(Task.of(_gemm()["main"], TargetSpec("llvm")), 1).plans[0], _gemm())
     assert isinstance(good, Applied)
     unbuildable = apply(parse_plan('bind(C.i, "threadIdx.x")'), _gemm())  # type: ignore[arg-type]
     assert isinstance(unbuildable, Applied)
@@ -121,7 +122,7 @@ def test_candidates_that_go_wrong_are_values() -> None:
 
 
 def test_features_are_of_the_schedule() -> None:
-    task = Task.of(_gemm()["main"], "llvm")
+    task = Task.of(_gemm()["main"], TargetSpec("llvm"))
     plan = Rules().propose(task, 1).plans[0]
     done = apply(plan, _gemm())
     assert isinstance(done, Applied)

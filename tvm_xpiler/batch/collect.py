@@ -89,7 +89,12 @@ def _entries(source: str, common: Options, skipped: Path | None) -> Iterator[Ent
     elif path.suffix == ".toml" and path.is_file():
         for entry in read_manifest(path):
             own, symbolic = entry.options, common.symbolic or entry.options.symbolic
-            yield Entry(entry.file, replace(own, arch=common.arch, round_trip=common.round_trip, prove=common.prove, symbolic=symbolic))
+            yield Entry(
+                entry.file,
+                replace(
+                    own, arch=common.arch, intrinsics=common.intrinsics, round_trip=common.round_trip, prove=common.prove, symbolic=symbolic
+                ),
+            )
     elif path.is_dir():
         yield from (Entry(file, common) for file in _walk(path, skipped))
     elif path.exists():

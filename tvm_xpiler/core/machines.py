@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tvm_xpiler.core.errors import EmitError
+from tvm_xpiler.core.tir import cpu_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Machine:
         levels: Memories from the innermost, with bytes: caches of one core; shared memory of a block, then the L2.
         max_threads: Threads of a block; 1 on a CPU.
         registers: 32-bit registers of a thread, or vector registers of a core.
+        features: Instruction sets beyond the common ones, as LLVM names them: ``avx512vnni``.
     """
 
     name: str
@@ -36,6 +38,12 @@ class Machine:
     levels: tuple[tuple[str, int], ...]
     max_threads: int
     registers: int
+    features: frozenset[str] = frozenset()
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory that a block may declare."""
+        return dict(self.levels)["shared"]
 
     @property
     def balance(self) -> float:
@@ -71,24 +79,43 @@ def gpu_machine(arch: str) -> Machine:
     return replace((older or family)[-1 if older else 0], name=arch)
 
 
+_INSTRUCTIONS = frozenset({"avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512bf16", "avx512fp16", "avxvnni"})
+"""The instruction sets of x86 that plans or texts depend on."""
+
+
 @lru_cache(maxsize=1)
 def host_machine() -> Machine:
     """Return this machine's processor. Its clock is taken as 2.5 GHz and its memory as 10 GB/s per core where nothing says more."""
-    lanes = vector_lanes()
-    cores = len(os.sched_getaffinity(0))
+    found = {flag.replace("_", "") for flag in _flags()} & _INSTRUCTIONS
     levels = tuple((f"L{n}", size) for n, size in sorted(_caches().items()))
-    return Machine("host", "cpu", cores, lanes, cores * 2.5e9 * lanes * 4, cores * 10e9, levels or (("L1", 32768), ("L2", 1 << 20)), 1, 32)
+    return _cpu("host", len(os.sched_getaffinity(0)), found, levels)
+
+
+def cpu_machine(arch: str, cores: int | None = None) -> Machine:
+    """Return the machine of a processor that LLVM knows by name, with the caches of a usual server.
+
+    Raises:
+        EmitError: XP402 for a name that LLVM does not know.
+    """
+    features = cpu_features(arch)
+    if features is None:
+        raise EmitError("XP402", f"LLVM knows no processor '{arch}'", hint="for example cascadelake, sapphirerapids, znver4")
+    return _cpu(arch, cores or len(os.sched_getaffinity(0)), set(features) & _INSTRUCTIONS, ())
+
+
+def _cpu(name: str, cores: int, features: set[str], levels: tuple[tuple[str, int], ...]) -> Machine:
+    lanes = 16 if "avx512f" in features else 8 if "avx2" in features else 4
+    levels = levels or (("L1", 32768), ("L2", 1 << 20))
+    return Machine(name, "cpu", cores, lanes, cores * 2.5e9 * lanes * 4, cores * 10e9, levels, 1, 32, frozenset(features))
 
 
 @lru_cache(maxsize=1)
-def vector_lanes() -> int:
-    """Return the float32 elements of a vector register of this machine."""
+def _flags() -> tuple[str, ...]:
     try:
         with open("/proc/cpuinfo") as file:
-            flags = next((line for line in file if line.startswith("flags")), "")
+            return tuple(next((line for line in file if line.startswith("flags")), "").split())
     except OSError:
-        return 4
-    return 16 if "avx512f" in flags else 8 if "avx2" in flags else 4
+        return ()
 
 
 def _caches() -> dict[int, int]:

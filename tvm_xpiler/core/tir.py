@@ -16,15 +16,22 @@ from tvm.ir.transform import PassContext
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError, TensorIntrin
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
+from tvm.script import from_source
 from tvm.script import tirx as tvmscript
 from tvm.sym import Analyzer
 from tvm.target import Target
-from tvm.target.codegen import llvm_get_system_cpu
+from tvm.target.codegen import (
+    llvm_get_cpu_features,
+    llvm_get_intrinsic_name,
+    llvm_get_system_cpu,
+    llvm_get_system_triple,
+    llvm_is_valid_cpu,
+)
 from tvm.tirx import IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "identical", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "register_global_function", "register_intrin_lowering",
+    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvmscript",
 ]  # fmt: skip
 
@@ -39,6 +46,23 @@ def compile_module(module: Any, target: Target, *options: str) -> Any:
     """
     with PassContext(config=dict.fromkeys(options, True), disabled_pass=["tirx.NarrowDataType"]):
         return tvm.compile(module, target=target)
+
+
+def cpu_features(name: str) -> frozenset[str] | None:
+    """Return what LLVM says a processor has; None where it does not know the name."""
+    if not llvm_is_valid_cpu(name, llvm_get_system_triple()):
+        return None
+    return frozenset(map(str, llvm_get_cpu_features(Target({"kind": "llvm", "mcpu": name}))))
+
+
+def intrinsic_name(number: Any) -> str:
+    """Return the name of an intrinsic of LLVM's."""
+    return str(llvm_get_intrinsic_name(int(number)))
+
+
+def parsed(text: str) -> Any:
+    """Return the function that a piece of TVMScript of ours defines."""
+    return from_source(text)
 
 
 def identical(a: object, b: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tvm_xpiler.core.ctext import C_NUMBERS, Expressions, balanced
@@ -31,6 +32,7 @@ class Printer(Expressions):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.heap: list[str] = []  # arrays of this scope that are to be freed
 
     def pragma(self, s: Any, pad: str) -> None:
         """Print what the schedule says of a loop."""
@@ -42,10 +44,17 @@ class Printer(Expressions):
         """Print the declaration of an array; large ones lie on the heap."""
         ctype, v, size = C_NUMBERS[str(buffer.ty.dtype)], self.name(buffer), self.count(buffer)
         if not size.isdigit() or int(size) * 8 > 1 << 14:
-            self.lines.append(f"{pad}std::unique_ptr<{ctype}[]> {v}_memory(new {ctype}[{size}]);")
-            self.lines.append(f"{pad}{ctype}* {v} = {v}_memory.get();")
+            self.lines.append(f"{pad}{ctype}* {v} = ({ctype}*)malloc({size} * sizeof({ctype}));")
+            self.heap.append(v)
         else:
             self.lines.append(f"{pad}{ctype} {v}[{size}];")
+
+    def scope(self, s: Any, depth: int) -> None:
+        """Print a statement whose arrays live no longer than it."""
+        outer, self.heap = self.heap, []
+        self.stmt(s, depth)
+        self.lines += [f"{'  ' * depth}free({v});" for v in reversed(self.heap)]
+        self.heap = outer
 
     # ---- statements ----
     def stmt(self, s: Any, depth: int) -> None:
@@ -60,7 +69,7 @@ class Printer(Expressions):
             low = self.expr(s.min)
             high = self.expr(s.min + s.extent) if low != "0" else self.expr(s.extent)
             self.lines.append(f"{pad}for ({C_NUMBERS[str(s.loop_var.ty)]} {v} = {low}; {v} < {high}; ++{v}) {{")
-            self.stmt(s.body, depth + 1)
+            self.scope(s.body, depth + 1)
             self.lines.append(pad + "}")
         elif kind == "BufferStore":
             value = self.expr(s.value)
@@ -69,16 +78,16 @@ class Printer(Expressions):
             self.lines.append(f"{pad}{self.at(s.buffer, s.indices)} = {value};")
         elif kind == "IfThenElse":
             self.lines.append(f"{pad}if ({self.expr(s.condition)}) {{")
-            self.stmt(s.then_case, depth + 1)
+            self.scope(s.then_case, depth + 1)
             if s.else_case is not None:
                 self.lines.append(pad + "} else {")
-                self.stmt(s.else_case, depth + 1)
+                self.scope(s.else_case, depth + 1)
             self.lines.append(pad + "}")
         elif kind == "AllocBuffer":
             self.declare(s.buffer, pad)
         elif kind == "While":
             self.lines.append(f"{pad}while ({self.expr(s.condition)}) {{")
-            self.stmt(s.body, depth + 1)
+            self.scope(s.body, depth + 1)
             self.lines.append(pad + "}")
         elif kind in {"AttrStmt", "DeclBuffer"} and getattr(s, "body", None) is not None:
             self.stmt(s.body, depth)
@@ -125,23 +134,29 @@ def helpers(body: str, prefix: str) -> str:
     return "\n".join([*lines, "", ""]) if lines else ""
 
 
-def c_text(module: IRModule, problem: Problem) -> str:
+def c_text(module: IRModule, problem: Problem, printer: Printer) -> str:
     """Return a C++ file with the host function of the original signature.
 
     Raises:
         EmitError: XP401 for TIR that C has no form for.
     """
     func = lower(module)
-    printer = Printer()
     for param in func.params:  # the tensors, then scalars, by the names of the problem
         printer.names[param] = str(param.name)
         printer.used.add(str(param.name))
     printer.used |= {p.name for p in problem.params}
-    printer.stmt(func.body, 1)
+    printer.scope(func.body, 1)
     signature = c_signature(problem).replace("half*", "_Float16*").replace("__nv_bfloat16*", f"{C_NUMBERS['bfloat16']}*")
     body = "\n".join(printer.lines)
     support = helpers(signature + body, "static inline ")
-    head = ["#include <cmath>", "#include <cstdint>", "#include <cstring>", "#include <memory>", ""]
+    head = [
+        "#include <cmath>",
+        "#include <cstdint>",
+        "#include <cstring>",
+        "#include <cstdlib>",
+        *(["#include <immintrin.h>"] if re.search(r"\b_mm\d*_", body) else []),
+        "",
+    ]
     note = specialization(module, problem)
     return "\n".join(
         [

@@ -11,10 +11,10 @@ from typing import Any
 
 from tvm_xpiler.core.errors import EmitError, RunError
 from tvm_xpiler.core.kernels import C_TYPES, Problem
-from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.rocm import compile_hip
 from tvm_xpiler.core.symbols import scalar_parameters
+from tvm_xpiler.core.targets import DEFAULT_ARCH, TargetSpec
 from tvm_xpiler.core.tir import (
     IntImm,
     IRModule,
@@ -33,7 +33,6 @@ from tvm_xpiler.emit.code_object import MAX_THREADS, code_object
 from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name, scheduled_by, specialization
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.proposal import ARCHITECTURES
 from tvm_xpiler.schedule.rules import rules_plan
 
 _AXES = ("x", "y", "z")
@@ -77,28 +76,25 @@ def _target(platform: Platform, arch: str) -> Target:
     )  # fmt: skip
 
 
-def emit_simt(
-    func: PrimFunc, problem: Problem, platform: Platform = Platform.CUDA, arch: str | None = None, plan: Plan | None = None
-) -> Emitted:
+def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None = None) -> Emitted:
     """Emit CUDA C or HIP for a lifted function.
 
     Args:
         func: The lifted function; its parameters are the problem's tensors in order.
         problem: The kernel's parameters.
-        platform: ``CUDA`` or ``HIP``.
-        arch: Compute architecture; of :data:`ARCHITECTURES` by default.
+        spec: ``cuda``, or ``hip``.
         plan: A plan that binds everything to GPU axes; that of the rules by default.
 
     Raises:
         EmitError: XP401 when no legal schedule or no code can be made.
     """
-    arch = arch or ARCHITECTURES[platform]
+    platform, arch = Platform(spec.name), spec.arch or DEFAULT_ARCH[spec.name]
     flavour = _FLAVOURS[platform]
     if is_imperative(func):
         return _imperative(func, problem, platform, arch)
     if plan is None:
         try:
-            plan = rules_plan(func, gpu_machine(arch))
+            plan = rules_plan(func, spec.machine)
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
@@ -116,20 +112,20 @@ def emit_simt(
     return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
 
 
-def emit_rocm(func: PrimFunc, problem: Problem, arch: str | None = None, plan: Plan | None = None) -> Emitted:
+def emit_rocm(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None = None) -> Emitted:
     """Emit HIP text, and from the same scheduled module a code object by TVM's own AMDGPU code generator.
 
     Raises:
         EmitError: XP401 as :func:`emit_simt`, and when there is no normal form, a block has too many threads, or AMD's tools are missing.
     """
-    arch = arch or ARCHITECTURES[Platform.HIP]
-    text = emit_simt(func, problem, Platform.HIP, arch, plan)
+    arch = spec.arch or DEFAULT_ARCH[spec.name]
+    text = emit_simt(func, problem, replace(spec, name="hip"), plan)
     if text.plan is None:
         raise EmitError("XP401", "a kernel without a normal form has no code object", hint="--to hip writes its text")
     threads = max(prod(block) for _, block in launch_extents(text.module["main"]))
     if threads > MAX_THREADS:
         raise EmitError("XP401", f"TVM's AMDGPU code generator allows {MAX_THREADS} threads a block; the plan has {threads}")
-    binary = code_object(text.module, arch, gpu_machine(arch).lanes)
+    binary = code_object(text.module, arch, spec.machine.lanes)
     note = f"kernel.hsaco for {arch} by TVM's rocm target; it was not run: the verdict is on the text of the same schedule"
     return replace(text, target="rocm", binaries=(("kernel.hsaco", binary),), notes=(note,))
 

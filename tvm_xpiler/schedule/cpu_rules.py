@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import new_schedule
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.dot_products import dot_products
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, nest
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor, nest
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
+T = TypeVar("T")
 _REGISTERS = 8  # accumulators that hide the latency of an addition
 _PANEL_BYTES = 1 << 19  # an operand from this size on is packed, panel by panel
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
-def cpu_plan(func: PrimFunc, lanes: int, only: str | None = None, fused: bool = True) -> Plan:
-    """Return the plan of the rules for a CPU with ``lanes`` float32 elements to a vector register; see :func:`schedule_cpu`."""
-    return plan_from_schedule(schedule_cpu(new_schedule(func), lanes, only, fused), func)
+def cpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
+    """Return the plan of the rules for a CPU; see :func:`schedule_cpu`."""
+    return plan_from_schedule(schedule_cpu(new_schedule(func), machine, only, fused), func)
 
 
-def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None, fused: bool = True) -> Schedule:
+def schedule_cpu(sch: Schedule, machine: Machine, only: str | None = None, fused: bool = True) -> Schedule:
     """Return ``sch`` with every block tiled, vectorized and parallel where that is legal.
 
     Args:
         sch: A schedule over the normal form.
-        lanes: float32 elements of a vector register.
+        machine: The processor.
         only: The one block to schedule; all by default.
         fused: Whether stages are inlined, and computed row by row where they share their rows.
     """
+    lanes = machine.lanes
     if fused and only is None:
         sch = inline_stages(sch)
         rows = _rows(sch, lanes)
@@ -39,6 +43,10 @@ def schedule_cpu(sch: Schedule, lanes: int, only: str | None = None, fused: bool
             return rows
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
+            continue
+        done = _attempt(sch, name, dot_products, machine)
+        if done is not None:
+            sch = done
             continue
         for rule in (_packed_panels, _column_tile, _vector_reduction, _vectorize_last, _parallel_only):
             done = _attempt(sch, name, rule, lanes)
@@ -126,14 +134,15 @@ def _row_vector(sch: Schedule, name: str, lanes: int) -> None:
         sch.vectorize(sch.get_loops(init)[-1])
 
 
-def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts, int], bool], lanes: int) -> Schedule | None:
+def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts, T], bool], fact: T) -> Schedule | None:
+    """Return the schedule after a rule, which is told one ``fact`` of the machine; None where it does not fit."""
     trial = sch.copy()
     block = trial.get_sblock(name)
     seen = facts(trial, block)
     if seen is None:
         return None
     try:
-        return trial if rule(trial, block, seen, lanes) and not overrun(sch.mod, trial.mod) else None
+        return trial if rule(trial, block, seen, fact) and not overrun(sch.mod, trial.mod) else None
     except ScheduleError:
         return None
 
@@ -160,10 +169,10 @@ def _packed_panels(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
         return False
     row, column, depth = spatial[-2], spatial[-1], reduce[0]
     shared = [i for i, s in enumerate(seen.strides[1:]) if s is not None and s[row] == 0 and s[column] == 1 and s[depth]]
-    many = _largest(seen.extents[column] // lanes, 2 if lanes < 16 else 4) if seen.extents[column] % lanes == 0 else 0
-    rows = _largest(seen.extents[row], (12 if lanes < 16 else 24) // max(many, 1))
-    tiles = _largest(seen.extents[row] // rows, 16)
-    panel = _largest(seen.extents[depth], 256)
+    many = largest_divisor(seen.extents[column] // lanes, 2 if lanes < 16 else 4) if seen.extents[column] % lanes == 0 else 0
+    rows = largest_divisor(seen.extents[row], (12 if lanes < 16 else 24) // max(many, 1))
+    tiles = largest_divisor(seen.extents[row] // rows, 16)
+    panel = largest_divisor(seen.extents[depth], 256)
     size = seen.extents[depth] * seen.extents[column] * 4
     if not shared or not many or rows < 2 or tiles < 4 or panel < 32 or size < _PANEL_BYTES:
         return False
@@ -183,11 +192,6 @@ def _packed_panels(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
     init = sch.decompose_reduction(block, ko)
     sch.vectorize(sch.get_loops(init)[-1])
     return True
-
-
-def _largest(extent: int, limit: int) -> int:
-    """Return the largest divisor up to a limit."""
-    return next((d for d in range(min(limit, extent), 0, -1) if extent % d == 0), 0)
 
 
 def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:

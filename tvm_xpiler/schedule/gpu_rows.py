@@ -30,9 +30,9 @@ def row_blocks(sch: Schedule, machine: Machine) -> Schedule | None:
         row = move_under(trial, names, depth)
         trial.bind(row, "blockIdx.x")
         widest = max(_inner(trial, name) for name in names)
-        if widest < _MIN_ROW or _shared_bytes(trial, names) > dict(machine.levels)["shared"]:
+        if widest < _MIN_ROW or _shared_bytes(trial, names) > machine.shared:
             return None
-        threads = next((n for n in (256, 128, 64) if widest >= 2 * n), machine.lanes)
+        threads = next((n for n in (256, 128, 64) if machine.max_threads >= n and widest >= 2 * n), machine.lanes)
         for name in names:
             _threads(trial, name, threads, machine)
     except ScheduleError:

@@ -85,7 +85,8 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     row_extent = _product(seen, rows)
     column_extent = _product(seen, columns)
     if (
-        not rows
+        machine.max_threads < (_TILE // _THREAD_TILE) ** 2
+        or not rows
         or not columns
         or row_extent < _TILE
         or column_extent < _TILE
@@ -152,7 +153,9 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     sch.reorder(*spatial, *reduce)
     outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0] if spatial else sch.add_unit_loop(reduce[0])
     inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
-    threads = next((n for n in (256, 128, 64) if seen.reduction >= 2 * n), machine.lanes) if few else machine.lanes
+    threads = (
+        next((n for n in (256, 128, 64) if machine.max_threads >= n and seen.reduction >= 2 * n), machine.lanes) if few else machine.lanes
+    )
     _, lane = sch.split(inner, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(lane, "threadIdx.x")
@@ -174,8 +177,8 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machi
         1
         if seen.spatial == 1
         else 256
-        if seen.spatial >= 256 * 32
-        else max(machine.lanes, min(128, 1 << (max(seen.spatial, 1) - 1).bit_length()))
+        if seen.spatial >= 256 * 32 and machine.max_threads >= 256
+        else max(machine.lanes, min(128, machine.max_threads, 1 << (max(seen.spatial, 1) - 1).bit_length()))
     )
     outer, inner = sch.split(flat, [None, threads])
     sch.bind(outer, "blockIdx.x")

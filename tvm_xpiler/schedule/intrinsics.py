@@ -1,4 +1,4 @@
-"""TVM's tensor intrinsics, each parsed when a plan first names it.
+"""Tensor intrinsics, TVM's and ours, each parsed when a plan first names it.
 
 Importing ``tvm.s_tir.tensor_intrin`` parses some 120 of them, which takes half a minute; a plan needs five. Their modules are therefore
 executed with the parser held back, and what they register is parsed by name.
@@ -14,13 +14,20 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tvm_xpiler.core.tir import TensorIntrin, s_tir, tvmscript
+from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvmscript
+from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 
 _PACKAGE = "tvm.s_tir.tensor_intrin"
 
 
 def available(name: str) -> bool:
-    """Register an intrinsic of TVM's by name; say whether there is one."""
+    """Register an intrinsic by name; say whether there is one."""
+    own = DOT_PRODUCTS.get(name)
+    if own is not None:
+        if TensorIntrin.get(name, allow_missing=True) is None:
+            desc, impl = map(parsed, own.source())
+            TensorIntrin.register(name, desc, impl, override=True)
+        return True
     parts = _held().get(name)
     if parts is None:
         return False

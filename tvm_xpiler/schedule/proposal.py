@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tvm_xpiler.core.machines import Machine, gpu_machine, host_machine
-from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.machines import Machine
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
-
-ARCHITECTURES = {Platform.CUDA: "sm_90", Platform.HIP: "gfx90a"}
-"""The default architecture of each GPU platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +18,22 @@ class Task:
 
     Attributes:
         func: The normal form.
-        platform: LLVM, CUDA or HIP.
+        target: ``llvm``, ``cuda``, ``hip`` or ``rocm``.
         machine: What it will run on.
     """
 
     func: PrimFunc
-    platform: Platform
+    target: str
     machine: Machine
 
     @staticmethod
-    def of(func: PrimFunc, target: str, arch: str | None = None) -> Task:
-        """Return the task for a target's name.
+    def of(func: PrimFunc, spec: TargetSpec) -> Task:
+        """Return the task for a target.
 
         Raises:
             EmitError: XP402 for an unknown architecture.
         """
-        platform = Platform.HIP if target == "rocm" else Platform(target)
-        return Task(func, platform, host_machine() if platform is Platform.LLVM else gpu_machine(arch or ARCHITECTURES[platform]))
+        return Task(func, spec.name, spec.machine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import ast
 import re
 from typing import Any
 
+from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value, leaves
 from tvm_xpiler.schedule.primitives import PRIMITIVES, REQUIRED
 from tvm_xpiler.schedule.text import Malformed, Wrong, arguments_of
@@ -37,12 +38,23 @@ def to_python(plan: Plan) -> str:
     uses_loop = any(isinstance(v, LoopOf) and isinstance(v.key, str) for s in plan.steps for v in leaves(s.args))
     why = "".join(f"    # {line}\n" for line in plan.why.splitlines())
     body = "".join(f"    {line}\n" for line in writer.lines or ["return"])
-    head = _HEAD.replace("from tvm", "import tvm.s_tir.tensor_intrin  # registers them\nfrom tvm", 1) if _tensorizes(plan) else _HEAD
-    return f"{head}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
+    return f"{_head(plan)}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
 
 
-def _tensorizes(plan: Plan) -> bool:
-    return any(step.op == "tensorize" for step in plan.steps)
+def _head(plan: Plan) -> str:
+    """Return the imports, and the definitions of those intrinsics that TVM lacks."""
+    used = dict.fromkeys(str(step.args[1]) for step in plan.steps if step.op == "tensorize")
+    own = [name for name in used if name in DOT_PRODUCTS]
+    head = _HEAD
+    if len(own) < len(used):
+        head = head.replace("from tvm", "import tvm.s_tir.tensor_intrin  # registers them\nfrom tvm", 1)
+    if own:
+        head = head.replace("import s_tir\n", "import s_tir\nfrom tvm.script import from_source\n", 1)
+    for name in own:
+        description, implementation = DOT_PRODUCTS[name].source()
+        head += f'_DESCRIPTION = """\n{description}"""\n_IMPLEMENTATION = """\n{implementation}"""\n'
+        head += f'parts = from_source(_DESCRIPTION), from_source(_IMPLEMENTATION)\ns_tir.TensorIntrin.register("{name}", *parts, override=True)\n\n'
+    return head
 
 
 class _Writer:

@@ -210,3 +210,28 @@ def operations(node: Any) -> int:
     if kind == "SeqStmt":
         return sum(operations(s) for s in node.seq)
     return 0
+
+
+def product_of_loads(node: Any) -> tuple[int, int] | None:
+    """Say of which of its reads, in the order in which it multiplies them, a block adds the product to its output.
+
+    None where it is no such block; conversions around the loads are looked through.
+    """
+    value: Any = node.body.value if type(node.body).__name__ == "BufferStore" else None
+    if node.init is None or type(value).__name__ != "Add" or type(value.b).__name__ != "Mul":
+        return None
+    places = [_read_of(e, node) for e in (value.b.a, value.b.b)]
+    return None if places[0] is None or places[1] is None else (places[0], places[1])
+
+
+def _read_of(e: Any, node: Any) -> int | None:
+    while type(e).__name__ == "Cast":
+        e = e.value
+    if type(e).__name__ != "TensorLoad":
+        return None
+    return next((place for place, region in enumerate(node.reads) if region.source.same_as(e.source)), None)
+
+
+def largest_divisor(extent: int, limit: int) -> int:
+    """Return the largest divisor up to a limit."""
+    return next((d for d in range(min(limit, extent), 0, -1) if extent % d == 0), 0)

@@ -16,4 +16,4 @@ def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool
     Raises:
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
-    return cpu_plan(func, machine.lanes, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused)
+    return cpu_plan(func, machine, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused)

@@ -13,7 +13,7 @@ from typing import Any
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule
 from tvm_xpiler.schedule.intrinsics import available
-from tvm_xpiler.schedule.query import BlockFacts
+from tvm_xpiler.schedule.query import BlockFacts, product_of_loads
 
 SIDE = 16
 """Extent of a fragment along each of its axes."""
@@ -100,7 +100,7 @@ def contraction(seen: BlockFacts) -> Contraction | None:
 
 def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Schedule a contraction of halves or bytes on tensor cores; False where the block is none or its extents are no multiples."""
-    if not machine.name.startswith("sm_") or len(seen.dtypes) != 3 or not _multiplies(sch.get(block)):
+    if not machine.name.startswith("sm_") or len(seen.dtypes) != 3 or product_of_loads(sch.get(block)) is None:
         return False
     result, left, right = seen.dtypes
     parts = contraction(seen)
@@ -185,7 +185,7 @@ def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, mac
     legal = []
     for warps, fragments in itertools.product(_WARPS, _FRAGMENTS):
         shape = Tile(warps, fragments, 1)
-        if rows % shape.rows or columns % shape.columns:
+        if machine.lanes * prod(warps) > machine.max_threads or rows % shape.rows or columns % shape.columns:
             continue
         blocks = batch * (rows // shape.rows) * (columns // shape.columns)
         for deep, stages in _DEEP if blocks >= 2 * machine.cores else _AHEAD:
@@ -194,7 +194,7 @@ def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, mac
             staged = (tile.rows + tile.columns) * (lines + _VECTOR_BYTES // size) * size * (stages + 1)
             vectors = machine.lanes * prod(warps) * _VECTOR_BYTES // size  # elements that the block copies at once
             whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
-            if whole and depth % lines == 0 and depth // lines > stages and staged <= dict(machine.levels)["shared"]:
+            if whole and depth % lines == 0 and depth // lines > stages and staged <= machine.shared:
                 work = -(-blocks // machine.cores) * tile.rows * tile.columns
                 reuse = tile.rows * tile.columns / (tile.rows + tile.columns)
                 cost = work * (1 + 32 / reuse) * (1 + abs(log2(prod(warps) / 4)) / 4)
@@ -222,15 +222,3 @@ class _Intrinsics:
             f"wmma_fill_{shape}_{c}",
             f"wmma_store_{shape}_{c}_global",
         )
-
-
-def _multiplies(node: Any) -> bool:
-    """Say whether a block adds the product of its two operands to its output, after conversion at most."""
-    value: Any = node.body.value if type(node.body).__name__ == "BufferStore" else None
-    if node.init is None or type(value).__name__ != "Add" or type(value.b).__name__ != "Mul":
-        return False
-
-    def bare(e: Any) -> bool:
-        return bare(e.value) if type(e).__name__ == "Cast" else type(e).__name__ == "TensorLoad"
-
-    return bare(value.b.a) and bare(value.b.b)

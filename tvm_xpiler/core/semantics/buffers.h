@@ -10,10 +10,20 @@ int xp_malloc(void** p, size_t bytes) {
     fprintf(report, "malloc %d %zu\n", id, bytes);
     return 0;
   }
-  Region& r = add_region(bytes, id, 1);
-  *p = r.base;
-  fill_poison(r);
+  Region* r = 0;
+  for (int i = 0; i < region_count && !r; ++i)
+    if (regions[i].free && regions[i].bytes == bytes) r = &regions[i];
+  if (!r) r = &add_region(bytes, id, 1);
+  r->free = r->initialized = false;
+  if (r->shadow) madvise(r->shadow, (bytes / size_t(r->leaf) + 1) * 16, MADV_DONTNEED);  // who touched it before does not count
+  *p = r->base;
+  fill_poison(*r);
   return 0;
+}
+// Gives heap memory of a C function back. What is used after that is not seen.
+void xp_release(void* p) {
+  Region* r = recording ? 0 : find_region(p);
+  if (r && r->base == p) r->free = true;
 }
 int xp_copy(void* dst, const void* src, size_t bytes, int) {
   if (recording) {

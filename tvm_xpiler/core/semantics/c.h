@@ -7,11 +7,12 @@
 #include "cuda.h"
 #include "x86.h"
 
-// Memory of the function's own. A block of the heap is a buffer that lives as long as the run.
+// Memory of the function's own. A block of the heap is a buffer; the lifter does not look at when it is freed.
 #ifdef XP_PARSE
 extern "C" void* xp_heap(size_t bytes);
 #else
 inline void* xp_heap(size_t bytes) { void* p; xp_malloc(&p, bytes); return p; }
+void xp_release(void* p);
 inline void* xp_zeroed(size_t bytes) { void* p = xp_heap(bytes); xp_set(p, 0, bytes); return p; }
 #endif
 template <bool Zero, class T> XP_SPEC inline T* xp_clear(T* d, size_t bytes) {
@@ -29,8 +30,11 @@ template <class T, class U> XP_SPEC inline T* xp_copy_bytes(T* d, const U* s, si
 #define malloc(bytes) xp_heap(bytes)
 #define _mm_malloc(bytes, alignment) xp_heap(bytes)
 #define aligned_alloc(alignment, bytes) xp_heap(bytes)
+#ifdef XP_PARSE
 #define free(p) ((void)(p))
 #define _mm_free(p) ((void)(p))
-#ifndef XP_PARSE
+#else
+#define free(p) xp_release((void*)(p))
+#define _mm_free(p) xp_release((void*)(p))
 #define calloc(count, size) xp_zeroed((count) * (size))
 #endif

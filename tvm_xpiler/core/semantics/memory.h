@@ -16,6 +16,7 @@ struct Region {
   uint64_t* shadow;  // two words per leaf: last write, last read
   Backing backing;   // of a sparse region
   bool per_block;    // holds nothing from one block to the next
+  bool free;         // given back; the next allocation of this size may have it
 };
 static Region regions[1024];
 static int region_count = 0;
@@ -28,7 +29,7 @@ static Region& add_region(size_t bytes, int id, int leaf) {
   char* raw = static_cast<char*>(mmap(0, body + 2 * room, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (raw == MAP_FAILED || mprotect(raw + room, body, PROT_READ | PROT_WRITE)) fail("cannot reserve %zu bytes", bytes);
   Region& r = regions[region_count++];
-  r = {raw + room, bytes, id, false, leaf, 0, {-1, 0, 0}, false};
+  r = {raw + room, bytes, id, false, leaf, 0, {-1, 0, 0}, false, false};
 #ifdef XP_CHECKED
   size_t cells = bytes / size_t(leaf) + 1;
   r.shadow = static_cast<uint64_t*>(mmap(0, cells * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
