@@ -298,6 +298,31 @@ def _onchip(source: SourceFile, variable: Cursor, at_file_scope: bool, numbers: 
     return f"auto& {variable.spelling} = {held}"
 
 
+_BUILT_IN = frozenset({TK.FLOAT, TK.DOUBLE, TK.HALF, TK.BOOL, TK.CHAR_S, TK.SCHAR, TK.UCHAR, TK.SHORT, TK.USHORT, TK.INT, TK.UINT, TK.LONG, TK.ULONG, TK.LONGLONG, TK.ULONGLONG})  # fmt: skip
+
+
+def _constructed(variable: Cursor) -> bool:
+    """Say whether a variable is an array of what may be a class, which g++ guards where it is static, even if nothing is constructed."""
+    element = canonical(variable.type)
+    if element.kind not in {TK.CONSTANTARRAY, TK.DEPENDENTSIZEDARRAY}:
+        return False
+    while element.kind in {TK.CONSTANTARRAY, TK.DEPENDENTSIZEDARRAY}:
+        element = canonical(element.element_type)
+    return element.kind not in _BUILT_IN
+
+
+_BEFORE_TYPE = re.compile(r"\b(?:__shared__|static|volatile)\b|\b(?:__align__|alignas)\s*\([^()]*\)")
+
+
+def _shared(source: SourceFile, variables: list[Cursor]) -> tuple[tuple[int, int], str]:
+    """Return where the types and names of a declaration stand, and what to put there: memory for the arrays, without constructors."""
+    name, end = offset_of(source, variables[0].location), offset_of(source, variables[-1].extent.end)
+    line = source.text.rfind("\n", 0, name) + 1
+    start = max((line + m.end() for m in _BEFORE_TYPE.finditer(source.text[line:name])), default=name)
+    parts = [f"xp_memory<{v.type.spelling}> xp_{v.spelling}; auto& {v.spelling} = xp_{v.spelling}.array()" for v in variables]
+    return (start, end), " " + "; __shared__ ".join(parts)
+
+
 def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
     """Rewrite what g++ cannot parse at exactly the places that libclang names; no line moves."""
     edits: dict[tuple[int, int], str] = {}
@@ -329,6 +354,9 @@ def _runnable(source: SourceFile, declared: list[Cursor]) -> str:
                     edits[line + word.start(), line + word.end()] = ""
             if cursor.kind == CK.DECL_STMT:
                 onchip.append([c for c in cursor.get_children() if c.kind == CK.VAR_DECL])
+                if onchip[-1] and all(onchip_memory(v) == "shared" and _constructed(v) for v in onchip[-1]):
+                    place, replacement = _shared(source, onchip[-1])
+                    edits[place] = replacement
             if cursor.kind == CK.VAR_DECL and function is cursor:
                 start = offset_of(source, cursor.extent.start)
                 if at_file_scope and offset_of(source, at_file_scope[-1][0].extent.start) == start:

@@ -222,3 +222,21 @@ positive:
     original = SourceFile("original.cu", kernel % "-x[i]")
     assert judge(original, SourceFile("same.cu", kernel % "0.f - x[i]"), options).grade == "tested"
     assert judge(original, SourceFile("wrong.cu", kernel % "x[i]"), options).grade == "failed"
+
+
+def test_shared_arrays_of_classes_have_no_hidden_state() -> None:
+    """g++ guards a static array of a class, which looked like a race of all threads."""
+    source = """
+#include <cuda_bf16.h>
+struct Complex { float re, im; Complex() = default; __host__ __device__ Complex(float a, float b) : re(a), im(b) {} };
+template <class T, int N> __global__ void f(const T* x, float* y, const Complex* z) {
+  __shared__ T s[N][2], other[N];
+  static __shared__ __align__(16) Complex c[N];
+  int t = threadIdx.x, at = blockIdx.x * N + t;
+  s[t][0] = x[at]; other[t] = x[at]; c[t] = z[at];
+  __syncthreads();
+  y[at] = (float)s[N - 1 - t][0] + (float)other[t] + c[N - 1 - t].re * c[t].im;
+}
+"""
+    options = Options(entry="f<__nv_bfloat16, 64>", grid=(4, 1, 1), block=(64, 1, 1), sets=3)
+    assert translate(SourceFile("s.cu", source), "llvm", options).ok

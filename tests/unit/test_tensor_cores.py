@@ -9,47 +9,112 @@ from tvm_xpiler import Options, translate
 from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.tir import TensorIntrin
+from tvm_xpiler.pipeline import Target
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.python_form import to_python
-from tvm_xpiler.schedule.tensor_cores import choose_tile
+from tvm_xpiler.schedule.tensor_tiles import choose_parts, choose_tile
 from tvm_xpiler.schedule.text import parse_plan
 
 GEMM = """
 #include <cuda_fp16.h>
+#include <cuda_bf16.h>
 #include <cstdint>
-template <class T, class R, bool Turned>
+template <class T, class R, bool Left, bool Right, bool Swapped>
 __global__ void gemm(const T* A, const T* B, R* C, int M, int N, int K) {
   int row = blockIdx.y * blockDim.y + threadIdx.y, col = blockIdx.x * blockDim.x + threadIdx.x, b = blockIdx.z;
   R sum = 0;
-  for (int k = 0; k < K; k++) sum += (R)A[(b * M + row) * K + k] * (R)B[b * N * K + (Turned ? col * K + k : k * N + col)];
+  for (int k = 0; k < K; k++) {
+    R x = (R)A[b * M * K + (Left ? k * M + row : row * K + k)], y = (R)B[b * N * K + (Right ? col * K + k : k * N + col)];
+    sum += Swapped ? y * x : x * y;
+  }
   C[(b * M + row) * N + col] = sum;
+}
+"""
+CONVOLUTION = """
+#include <cuda_fp16.h>
+__global__ void conv(const half* x, const half* w, float* y, int H, int W, int C, int K) {
+  int k = threadIdx.x, ow = blockIdx.x, oh = blockIdx.y, n = blockIdx.z, OW = W - 2, OH = H - 2;
+  float sum = 0;
+  for (int r = 0; r < 3; ++r)
+    for (int s = 0; s < 3; ++s)
+      for (int c = 0; c < C; ++c)
+        sum += __half2float(x[((n * H + oh + r) * W + ow + s) * C + c]) * __half2float(w[((r * 3 + s) * C + c) * K + k]);
+  y[((n * OH + oh) * OW + ow) * K + k] = sum;
+}
+"""
+HEADS = """
+#include <cuda_fp16.h>
+__global__ void scores(const half* q, const half* k, float* s, int H, int L, int D) {
+  int j = blockIdx.x * blockDim.x + threadIdx.x, i = blockIdx.y, bh = blockIdx.z, b = bh / H, h = bh % H;
+  float sum = 0;
+  for (int d = 0; d < D; ++d) sum += __half2float(q[((b * L + i) * H + h) * D + d]) * __half2float(k[((b * L + j) * H + h) * D + d]);
+  s[(bh * L + i) * L + j] = sum;
 }
 """
 
 
-@pytest.mark.parametrize(
-    ("types", "batch", "sizes"),
-    [
-        ("half, float, false", 1, (64, 128, 96)), ("half, float, true", 3, (64, 128, 96)), ("int8_t, int, true", 2, (64, 128, 96)),
-        ("int8_t, int, false", 1, (128, 192, 192)),
-    ],
-)  # fmt: skip
-def test_a_contraction_runs_on_tensor_cores(types: str, batch: int, sizes: tuple[int, int, int]) -> None:
+def _gemm(types: str, batch: int, sizes: tuple[int, int, int]) -> Target:
     options = Options(
         entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=4, grid=("N/16", "M/16", batch), block=(16, 16, 1),
         buffers={"A": (f"{batch}*M*K", "in"), "B": (f"{batch}*N*K", "in"), "C": (f"{batch}*M*N", "out")},
     )  # fmt: skip
     result = translate(SourceFile("gemm.cu", GEMM), "cuda", options)
-    target = result.targets["cuda"]
-    assert target.ok, target.verdicts
     assert result.lifted.grade == "A"
+    return result.targets["cuda"]
+
+
+@pytest.mark.parametrize(
+    ("types", "batch", "sizes"),
+    [
+        ("half, float, false, false, false", 1, (64, 128, 96)), ("half, float, false, true, false", 3, (64, 128, 96)),
+        ("half, float, true, true, false", 1, (64, 128, 96)), ("half, float, true, false, true", 1, (64, 128, 96)),
+        ("__nv_bfloat16, float, false, false, false", 1, (64, 128, 96)), ("__nv_bfloat16, float, true, true, true", 1, (64, 128, 96)),
+        ("int8_t, int, false, true, false", 2, (64, 128, 96)), ("int8_t, int, false, false, false", 1, (128, 192, 192)),
+        ("uint8_t, int, true, true, false", 1, (64, 128, 96)),
+    ],
+)  # fmt: skip
+def test_a_contraction_runs_on_tensor_cores(types: str, batch: int, sizes: tuple[int, int, int]) -> None:
+    target = _gemm(types, batch, sizes)
+    assert target.ok, target.verdicts
     assert "nvcuda::wmma::mma_sync" in target.emitted.text
-    assert "__pipeline_wait_prior" in target.emitted.text or types.startswith("int8")
+    assert "__pipeline_wait_prior" in target.emitted.text or "int8" in types
     plan = target.emitted.plan
     assert plan is not None
     assert sum(step.op == "tensorize" for step in plan.steps) == 5
     assert parse_plan(str(plan)) == plan
     assert "import tvm.s_tir.tensor_intrin" in to_python(plan)
+
+
+def test_a_long_reduction_of_few_tiles_is_split() -> None:
+    target = _gemm("half, float, false, false, false", 1, (64, 64, 4096))
+    assert target.ok, target.verdicts
+    assert target.emitted.text.count("__global__") == 2
+    assert str(target.emitted.plan).startswith("k0_0, k0_1 = split(C.k0, [8, None])\nC_rf = rfactor(k0_0, 0)\n")
+    machine = gpu_machine("sm_90")
+    assert choose_parts(1024, 1024, 1024, 1, "float16", machine) == 1
+    assert choose_parts(64, 64, 4096, 4096, "float16", machine) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "scalars", "grid"),
+    [(CONVOLUTION, {"H": 6, "W": 34, "C": 32, "K": 64}, (32, 4, 2)), (HEADS, {"H": 3, "L": 64, "D": 32}, (1, 64, 6))],
+)
+def test_windows_and_interleaved_heads_are_matrices_when_they_are_staged(
+    source: str, scalars: dict[str, float], grid: tuple[int, int, int]
+) -> None:
+    target = translate(SourceFile("k.cu", source), "cuda", Options(scalars=scalars, grid=grid, block=(64, 1, 1), sets=4)).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert "nvcuda::wmma::mma_sync" in target.emitted.text
+
+
+def test_what_is_not_aligned_does_not() -> None:
+    """Vectors of 16 bytes would begin within others."""
+    scalars = {"H": 6, "W": 34, "C": 12, "K": 64}
+    target = translate(
+        SourceFile("k.cu", CONVOLUTION), "cuda", Options(scalars=scalars, grid=(32, 4, 2), block=(64, 1, 1), sets=4)
+    ).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert "wmma" not in target.emitted.text
 
 
 def test_an_intrinsic_is_parsed_when_it_is_named() -> None:

@@ -195,7 +195,7 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
         raise EmitError("XP401", f"{len(signatures)} kernels were generated for {len(nests)} scheduled nests")
     func, api = module["main"], flavour.prefix
     sizes = HostSizes(func)
-    buffers = {str(b.name): (C_TYPES[str(b.ty.dtype)], sizes.count(b)) for b in func.params if tirx.is_buffer_var(b)}
+    buffers = {re.sub(r"\W", "_", str(b.name)): (C_TYPES[str(b.ty.dtype)], sizes.count(b)) for b in func.params if tirx.is_buffer_var(b)}
     scalars = {str(v.name) for v in scalar_parameters(func)}
     inputs = {t.name for t in problem.tensors}
     lines = [f'extern "C" void {entry}({c_signature(problem)}) {{']

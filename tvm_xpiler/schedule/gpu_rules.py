@@ -13,7 +13,7 @@ from tvm_xpiler.schedule.fusion import inline_stages
 from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
-from tvm_xpiler.schedule.tensor_cores import tensor_cores
+from tvm_xpiler.schedule.tensor_cores import split_depth, tensor_cores
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
@@ -39,7 +39,7 @@ def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None, fused
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
-        for rule in (tensor_cores, _shared_tiles, _cross_thread, _one_thread_each, _bind_only):
+        for rule in (split_depth, tensor_cores, _shared_tiles, _cross_thread, _one_thread_each, _bind_only):
             trial = sch.copy()
             block = trial.get_sblock(name)
             seen = facts(trial, block)

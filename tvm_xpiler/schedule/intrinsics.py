@@ -16,25 +16,27 @@ from unittest import mock
 
 from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvmscript
 from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
+from tvm_xpiler.schedule.fragment_intrinsics import fragment_source
 
 _PACKAGE = "tvm.s_tir.tensor_intrin"
 
 
 def available(name: str) -> bool:
     """Register an intrinsic by name; say whether there is one."""
-    own = DOT_PRODUCTS.get(name)
-    if own is not None:
-        if TensorIntrin.get(name, allow_missing=True) is None:
-            desc, impl = map(parsed, own.source())
-            TensorIntrin.register(name, desc, impl, override=True)
-        return True
-    parts = _held().get(name)
-    if parts is None:
+    texts = own_source(name)
+    parts = None if texts is not None else _held().get(name)
+    if parts is None and texts is None:
         return False
     if TensorIntrin.get(name, allow_missing=True) is None:
-        desc, impl = (part() if callable(part) else part for part in parts)
+        desc, impl = map(parsed, texts) if texts is not None else (part() if callable(part) else part for part in parts or ())
         TensorIntrin.register(name, desc, impl, override=True)
     return True
+
+
+def own_source(name: str) -> tuple[str, str] | None:
+    """Return description and implementation of an intrinsic of ours as TVMScript; None for TVM's."""
+    dot = DOT_PRODUCTS.get(name)
+    return dot.source() if dot is not None else None if name in _held() else fragment_source(name)
 
 
 @lru_cache(maxsize=1)

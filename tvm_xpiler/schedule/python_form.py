@@ -6,7 +6,7 @@ import ast
 import re
 from typing import Any
 
-from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
+from tvm_xpiler.schedule.intrinsics import own_source
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value, leaves
 from tvm_xpiler.schedule.primitives import PRIMITIVES, REQUIRED
 from tvm_xpiler.schedule.text import Malformed, Wrong, arguments_of
@@ -44,14 +44,13 @@ def to_python(plan: Plan) -> str:
 def _head(plan: Plan) -> str:
     """Return the imports, and the definitions of those intrinsics that TVM lacks."""
     used = dict.fromkeys(str(step.args[1]) for step in plan.steps if step.op == "tensorize")
-    own = [name for name in used if name in DOT_PRODUCTS]
+    own = {name: texts for name in used for texts in [own_source(name)] if texts is not None}
     head = _HEAD
     if len(own) < len(used):
         head = head.replace("from tvm", "import tvm.s_tir.tensor_intrin  # registers them\nfrom tvm", 1)
     if own:
         head = head.replace("import s_tir\n", "import s_tir\nfrom tvm.script import from_source\n", 1)
-    for name in own:
-        description, implementation = DOT_PRODUCTS[name].source()
+    for name, (description, implementation) in own.items():
         head += f'_DESCRIPTION = """\n{description}"""\n_IMPLEMENTATION = """\n{implementation}"""\n'
         head += f'parts = from_source(_DESCRIPTION), from_source(_IMPLEMENTATION)\ns_tir.TensorIntrin.register("{name}", *parts, override=True)\n\n'
     return head

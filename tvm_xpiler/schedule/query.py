@@ -51,7 +51,8 @@ def facts(sch: Schedule, block: Any) -> BlockFacts | None:
     node = sch.get(block)
     loops = [sch.get(loop) for loop in sch.get_loops(block)]
     iterators = list(node.iter_vars)
-    if len(loops) != len(iterators):
+    bindings = realization(sch.mod["main"].body, node).iter_values
+    if len(loops) != len(iterators) or any(not loop.loop_var.same_as(v) for loop, v in zip(loops, bindings, strict=True)):
         return None
     extents = tuple(int(loop.extent) for loop in loops)
     names = [it.var for it in iterators]

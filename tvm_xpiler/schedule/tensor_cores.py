@@ -6,136 +6,182 @@ The shape of the schedule follows TVM's dlight (``gpu/matmul.py``); layouts, til
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
-from math import log2, prod
+from math import prod
 from typing import Any
 
+from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import Schedule
+from tvm_xpiler.core.tir import Analyzer, Schedule, tirx
+from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
-from tvm_xpiler.schedule.query import BlockFacts, product_of_loads
+from tvm_xpiler.schedule.query import BlockFacts, facts, product_of_loads
+from tvm_xpiler.schedule.tensor_tiles import BYTES, SIDE, VECTOR_BYTES, Tile, choose_parts, choose_tile
 
-SIDE = 16
-"""Extent of a fragment along each of its axes."""
-
-_SPATIAL = {(True, True): "batch", (True, False): "row", (False, True): "column"}
-_BYTES = {"float16": 2, "int8": 1}
+_SINCE = {"float16": 70, "bfloat16": 80, "int8": 72, "uint8": 72}  # compute capability
 _LANES = 32
 _RANK = 2  # of a tile
-_SHORT = {"float16": "f16", "int8": "s8", "float32": "f32", "int32": "s32"}
-_TYPES = {("float16", "float32"), ("float16", "float16"), ("int8", "int32")}
-_VECTOR_BYTES = 16
-_AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
-_DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))
-_WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
-_FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
+_SUM_THREADS = 256
+_SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "float32": "f32", "int32": "s32"}
+_TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32")}
 
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """A block seen as ``C[i, j] += A[i, k] * B[k, j]``, perhaps for each of a batch.
+    """A block seen as ``C[.., i, j] += A[.., i, k] * B[.., k, j]``.
 
     Attributes:
-        batch: The loop that both operands and the result have, or None.
-        row: The loop of the left operand and the result.
-        column: The loop of the right operand and the result.
-        depth: The reduction.
-        right_turned: Whether the right operand lies as ``[j, k]``.
+        batch: Spatial loops that are neither the row nor the column; each of their values has matrices of its own.
+        row: A loop of the left operand and the result.
+        column: The loop of the right operand along which the result is contiguous.
+        depth: The reduction that runs along fragments.
+        outer: Reductions around it.
+        left: The left operand's place among the block's reads; the right one is the other.
+        left_turned: Whether the left operand is contiguous along the rows.
+        right_turned: Whether the right operand is contiguous along the depth.
+        swapped: Whether the program multiplies the right operand by the left one.
     """
 
-    batch: int | None
+    batch: tuple[int, ...]
     row: int
     column: int
     depth: int
+    outer: tuple[int, ...]
+    left: int
+    left_turned: bool
     right_turned: bool
+    swapped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """What a block of threads computes.
-
-    Attributes:
-        warps: Down and across.
-        fragments: Of each warp, down and across.
-        depth: Fragments of the reduction that are staged together.
-        stages: Tiles that are on their way to shared memory while one is used; none: copies and products take turns.
-    """
-
-    warps: tuple[int, int]
-    fragments: tuple[int, int]
-    depth: int
-    stages: int = 0
-
-    @property
-    def rows(self) -> int:
-        return SIDE * self.warps[0] * self.fragments[0]
-
-    @property
-    def columns(self) -> int:
-        return SIDE * self.warps[1] * self.fragments[1]
-
-
-def contraction(seen: BlockFacts) -> Contraction | None:
-    """See a block of two operands as a contraction of matrices with one contiguous axis each; None where it is none."""
+def contraction(seen: BlockFacts, factors: tuple[int, int]) -> Contraction | None:
+    """See the sum of the product of two reads as a contraction of matrices whose fragments are regular in memory; None where it is none."""
     if len(seen.strides) != 3 or any(s is None for s in seen.strides):
         return None
-    result, left, right = seen.strides
+    result = seen.strides[0]
     assert result is not None
-    assert left is not None
-    assert right is not None
-    parts: dict[str, list[int]] = {"batch": [], "row": [], "column": [], "depth": []}
-    for loop, reduces in enumerate(seen.reduces):
-        in_left, in_right = bool(left[loop]), bool(right[loop])
-        name = ("depth" if in_left and in_right else "") if reduces else _SPATIAL.get((in_left, in_right), "")
-        if not name:
-            return None
-        parts[name].append(loop)
-    if any(len(parts[name]) != 1 for name in ("row", "column", "depth")) or len(parts["batch"]) > 1:
-        return None
-    row, column, depth = (parts[name][0] for name in ("row", "column", "depth"))
-    if result[column] != 1 or left[depth] != 1 or 1 not in (right[column], right[depth]):
-        return None  # TVM has no intrinsic for a left operand that lies as [k, i]
-    return Contraction(parts["batch"][0] if parts["batch"] else None, row, column, depth, right[column] != 1)
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    for left in (0, 1):
+        a, b = seen.strides[1 + left], seen.strides[2 - left]
+        assert a is not None
+        assert b is not None
+        columns = [i for i in spatial if result[i] == 1 and b[i] and not a[i]]
+        rows = [i for i in spatial if a[i] and not b[i] and seen.extents[i] % SIDE == 0]
+        depths = [i for i, r in enumerate(seen.reduces) if r and a[i] and b[i] and seen.extents[i] % SIDE == 0]
+        for row, depth in itertools.product(sorted(rows, key=lambda i: -seen.extents[i]), depths):
+            if not columns or 1 not in (a[row], a[depth]) or 1 not in (b[columns[0]], b[depth]):
+                continue
+            column = columns[0]
+            batch = tuple(i for i in spatial if i not in {row, column})
+            outer = tuple(i for i, r in enumerate(seen.reduces) if r and i != depth)
+            return Contraction(batch, row, column, depth, outer, left, a[depth] != 1, b[column] != 1, factors[0] != left)
+    return None
 
 
 def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Schedule a contraction of halves or bytes on tensor cores; False where the block is none or its extents are no multiples."""
-    if not machine.name.startswith("sm_") or len(seen.dtypes) != 3 or product_of_loads(sch.get(block)) is None:
+    found = _fit(sch, block, seen, machine)
+    if found is None:
         return False
-    result, left, right = seen.dtypes
-    parts = contraction(seen)
-    if parts is None or left != right or (left, result) not in _TYPES:
+    parts, sizes = found
+    result, left = seen.dtypes[:2]
+    tile, names = choose_tile(*sizes, left, machine), _Intrinsics.of(left, result, parts)
+    if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
-    batch = 1 if parts.batch is None else seen.extents[parts.batch]
-    tile = choose_tile(seen.extents[parts.row], seen.extents[parts.column], seen.extents[parts.depth], batch, left, machine)
-    if tile is None:
-        return False
-    names = _Intrinsics.of(left, result, parts)
-    if not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
-        return False
-    _schedule(sch, block, parts, tile, names, _VECTOR_BYTES // _BYTES[left])
+    _schedule(sch, block, parts, tile, names, VECTOR_BYTES // BYTES[left])
     return True
 
 
+def split_depth(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
+    """Cut a long reduction of few tiles into parts (split-K): partial products on tensor cores, then their sum; False where one is enough."""
+    found = _fit(sch, block, seen, machine)
+    if found is None or found[0].outer or seen.dtypes[0] not in {"float32", "int32"}:
+        return False
+    parts, sizes = found
+    count = choose_parts(*sizes, seen.dtypes[1], machine)
+    if count == 1:
+        return False
+    outer, _ = sch.split(sch.get_loops(block)[parts.depth], [count, None])
+    partial = sch.rfactor(outer, 0)
+    *spatial, part, depth = sch.get_loops(partial)
+    sch.reorder(part, *spatial, depth)
+    whole = facts(sch, partial)
+    if whole is None or not tensor_cores(sch, partial, whole, machine):
+        return False
+    rest = sch.get_sblock(seen.name)
+    *spatial, last = sch.get_loops(rest)
+    _, thread = sch.split(sch.fuse(*spatial), [None, min(_SUM_THREADS, machine.max_threads)])
+    sch.bind(sch.get_loops(rest)[0], "blockIdx.x")
+    sch.bind(thread, "threadIdx.x")
+    local = sch.cache_write(rest, 0, "local")
+    sch.reverse_compute_at(local, thread)
+    sch.decompose_reduction(rest, last)
+    return True
+
+
+def _fit(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> tuple[Contraction, tuple[int, int, int, int]] | None:
+    """Return a block as a contraction that the machine's tensor cores take, with its rows, columns, depth and batch."""
+    factors = product_of_loads(sch.get(block))
+    if factors is None or len(seen.dtypes) != 3:
+        return None
+    result, left, right = seen.dtypes
+    parts = contraction(seen, factors)
+    if parts is None or left != right or (left, result) not in _TYPES or not _has(machine, left):
+        return None
+    if not all(
+        _aligned(region, stride, VECTOR_BYTES // BYTES[left]) for region, stride in zip(sch.get(block).reads, seen.strides[1:], strict=True)
+    ):
+        return None
+    return parts, (*(seen.extents[i] for i in (parts.row, parts.column, parts.depth)), prod(seen.extents[i] for i in parts.batch))  # type: ignore[return-value]
+
+
+def _aligned(region: Any, strides: tuple[int, ...] | None, vector: int) -> bool:
+    """Say whether vectors of an operand begin at multiples of their size, wherever a tile begins."""
+    variables = {v: tirx.const(0, str(v.ty)) for r in region.region for v in walk(r.min) if type(v).__name__ == "Var"}
+    first, weight = 0, 1
+    for r, extent in zip(reversed(list(region.region)), reversed(list(region.source.ty.shape)), strict=True):
+        first += weight * int(Analyzer().simplify(replaced(r.min, variables)))
+        weight *= int(extent)
+    return first % vector == 0 and all(step == 1 or step % vector == 0 for step in strides or ())
+
+
+def _has(machine: Machine, dtype: str) -> bool:
+    """Say whether a machine's tensor cores take a type."""
+    number = re.fullmatch(r"sm_(\d+)a?", machine.name)
+    return number is not None and int(number[1]) >= _SINCE[dtype]
+
+
 def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, vector: int) -> None:
+    laid_out = [
+        _regular(sch, block, parts.left, (parts.row, parts.depth), parts.left_turned),
+        _regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
+    ]
     loops = list(sch.get_loops(block))
     i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
-    batch = [loops[parts.batch]] if parts.batch is not None else []
+    batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
+    order = [*parts.batch, parts.row, parts.column, *parts.outer, parts.depth]
+    if order != sorted(order):
+        sch.reorder(*batch, i, j, *outer, k)
+    batch = [sch.fuse(*batch)] if len(batch) > 1 else batch
     i, i_inner = sch.split(i, [None, SIDE])
     j, j_inner = sch.split(j, [None, SIDE])
     k, k_inner = sch.split(k, [None, SIDE])
-    sch.reorder(*batch, i, j, k, i_inner, j_inner, k_inner)
+    sch.reorder(*batch, i, j, *outer, k, i_inner, j_inner, k_inner)
     fragments = sch.blockize(i_inner)
     block_y, warp_y, frag_y = sch.split(i, [None, tile.warps[0], tile.fragments[0]])
     block_x, warp_x, frag_x = sch.split(j, [None, tile.warps[1], tile.fragments[1]])
     k_outer, k_step = sch.split(k, [None, tile.depth])
-    sch.reorder(*batch, block_y, block_x, warp_y, warp_x, k_outer, k_step, frag_y, frag_x)
+    sch.reorder(*batch, block_y, block_x, warp_y, warp_x, *outer, k_outer, k_step, frag_y, frag_x)
     warp = sch.fuse(warp_y, warp_x)
     for loop, axis in ((block_y, "blockIdx.y"), (block_x, "blockIdx.x"), (warp, "threadIdx.y"), *((b, "blockIdx.z") for b in batch)):
         sch.bind(loop, axis)
-    for operand, intrinsic in ((0, names.load_a), (1, names.load_b)):
-        _staged(sch, fragments, operand, k_outer, prod(tile.warps), vector)
-        held = sch.cache_read(fragments, operand, f"wmma.matrix_{'ab'[operand]}")
+    for laid, operand, use, intrinsic in zip(laid_out, (parts.left, 1 - parts.left), "ab", (names.load_a, names.load_b), strict=True):
+        copy, across = laid or (sch.cache_read(fragments, operand, "shared"), False)
+        if laid:
+            sch.set_scope(copy, 0, "shared")
+        sch.compute_at(copy, k_outer)
+        _staged(sch, copy, across, prod(tile.warps), vector)
+        held = sch.cache_read(fragments, operand, f"wmma.matrix_{use}")
         sch.compute_at(held, k_step)
         _tensorized(sch, held, intrinsic)
     result = sch.cache_write(fragments, 0, "wmma.accumulator")
@@ -145,18 +191,43 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         sch.annotate(k_outer, "software_pipeline_stage", [0, 0, tile.stages])
         sch.annotate(k_outer, "software_pipeline_order", [0, 1, 2])
         sch.annotate(k_outer, "software_pipeline_async_stages", [0])
-    init = sch.decompose_reduction(fragments, k_outer)
+    init = sch.decompose_reduction(fragments, (*outer, k_outer)[0])
     sch.tensorize(sch.get_loops(sch.get_child_blocks(init)[0])[-2], names.fill)
     for loop in (frag_y, frag_x):
         sch.unroll(loop)
     sch.tensorize(i_inner, names.multiply)
 
 
-def _staged(sch: Schedule, block: Any, operand: int, at: Any, warps: int, vector: int) -> None:
-    """Copy an operand's tile to shared memory, 16 bytes to a thread, rows padded so that fragments are read without bank conflicts."""
-    copy = sch.cache_read(block, operand, "shared")
-    sch.compute_at(copy, at)
-    flat = sch.fuse(*list(sch.get_loops(copy))[-_RANK:])
+def _regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], turned: bool) -> tuple[Any, bool] | None:
+    """Lay an operand out so that its last two dimensions are those of a matrix.
+
+    Returns the block that copies it, and whether its loops run across the layout; None where the operand lies so already; windows that overlap (a convolution's) are unrolled so, in the tiles that are staged.
+    """
+    node = sch.get(block)
+    last = [axes[1], axes[0]] if turned else list(axes)
+    region = [r.min for r in node.reads[operand].region]
+    variables = [node.iter_vars[n].var for n in last]
+    if all(type(e).__name__ == "Var" and e.same_as(v) for e, v in zip(region[-2:], variables, strict=True)) and not any(
+        mentions(e, v) for e in region[:-2] for v in variables
+    ):
+        return None
+    used = [n for n, it in enumerate(node.iter_vars) if any(mentions(e, it.var) for e in region)]
+    copy = sch.reindex(block, ("read", operand))
+    names = {n: f"i{n}" for n in used}
+    order = [*(n for n in used if n not in last), *last]
+    if order != used:
+        text = f"lambda {', '.join(names.values())}: ({', '.join(names[n] for n in order)})"
+        sch.transform_layout(copy, ("write", 0), index_map(text))
+    return copy, last != sorted(last)
+
+
+def _staged(sch: Schedule, copy: Any, across: bool, warps: int, vector: int) -> None:
+    """Spread the copy of an operand's tile over the threads, 16 bytes to a thread, rows padded so that fragments are read without bank conflicts."""
+    tile = list(sch.get_loops(copy))[-_RANK:]
+    if across:
+        tile.reverse()
+        sch.reorder(*tile)
+    flat = sch.fuse(*tile)
     _, warp, lane, element = sch.split(flat, [None, warps, _LANES, vector])
     sch.bind(warp, "threadIdx.y")
     sch.bind(lane, "threadIdx.x")
@@ -174,35 +245,6 @@ def _tensorized(sch: Schedule, block: Any, intrinsic: str) -> None:
     sch.tensorize(i_inner, intrinsic)
 
 
-def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> Tile | None:
-    """Return the tile of the rules for a contraction; None where none divides its extents.
-
-    The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
-    64 measured tiles of products of 1024 and 4096 cubed on an H100. Where a multiprocessor holds one block alone, its copies run ahead of
-    its products; where it holds several, they hide one another's latency and deeper tiles are better.
-    """
-    size = _BYTES[dtype]
-    legal = []
-    for warps, fragments in itertools.product(_WARPS, _FRAGMENTS):
-        shape = Tile(warps, fragments, 1)
-        if machine.lanes * prod(warps) > machine.max_threads or rows % shape.rows or columns % shape.columns:
-            continue
-        blocks = batch * (rows // shape.rows) * (columns // shape.columns)
-        for deep, stages in _DEEP if blocks >= 2 * machine.cores else _AHEAD:
-            tile = Tile(warps, fragments, deep, stages)
-            lines = SIDE * deep
-            staged = (tile.rows + tile.columns) * (lines + _VECTOR_BYTES // size) * size * (stages + 1)
-            vectors = machine.lanes * prod(warps) * _VECTOR_BYTES // size  # elements that the block copies at once
-            whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
-            if whole and depth % lines == 0 and depth // lines > stages and staged <= machine.shared:
-                work = -(-blocks // machine.cores) * tile.rows * tile.columns
-                reuse = tile.rows * tile.columns / (tile.rows + tile.columns)
-                cost = work * (1 + 32 / reuse) * (1 + abs(log2(prod(warps) / 4)) / 4)
-                legal.append(((cost, -prod(fragments)), tile))
-                break
-    return min(legal, key=lambda item: item[0])[1] if legal else None
-
-
 @dataclass(frozen=True, slots=True)
 class _Intrinsics:
     load_a: str
@@ -214,11 +256,12 @@ class _Intrinsics:
     @staticmethod
     def of(operand: str, result: str, parts: Contraction) -> _Intrinsics:
         shape, a, c = f"{SIDE}x{SIDE}x{SIDE}", _SHORT[operand], _SHORT[result]
-        turned = "_trans" if parts.right_turned else ""
+        left, right = ("_trans" if turned else "" for turned in (parts.left_turned, parts.right_turned))
+        order = f"{'_left' if parts.left_turned else ''}{right}{'_swapped' if parts.swapped else ''}"
         return _Intrinsics(
-            f"wmma_load_{shape}_{a}_a_shared",
-            f"wmma_load_{shape}_{a}_b{turned}_shared",
-            f"wmma_sync_{shape}_{a}{a}{c}{turned}",
+            f"wmma_load_{shape}_{a}_a{left}_shared",
+            f"wmma_load_{shape}_{a}_b{right}_shared",
+            f"wmma_sync_{shape}_{a}{a}{c}{order}",
             f"wmma_fill_{shape}_{c}",
             f"wmma_store_{shape}_{c}_global",
         )

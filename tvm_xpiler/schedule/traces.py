@@ -47,6 +47,8 @@ def readable(plan: Plan, func: Any) -> Plan:
     called: dict[str, Value] = {}
     taken: set[str] = set()
     for step in plan.steps:
+        for name in {_named(value) for value in leaves(step.args)} & called.keys():
+            called[str(name)] = _still_called(sch, names, str(name), called)
         rewritten = replace(step, args=tuple(mapped(value, lambda v: _renamed(v, called)) for value in step.args))
         if apply_step(sch, names, step) is not None:
             return plan
@@ -94,6 +96,23 @@ def _called(sch: Schedule, names: dict[str, Any], step: Step, position: int, cal
         alike = [rv for rv in sch.get_loops(names[step.args[0].text]) if sch.get(rv).loop_var.name == variable]
         return LoopOf(block, variable) if isinstance(block, Name) and len(alike) == 1 else None
     return None
+
+
+def _still_called(sch: Schedule, names: dict[str, Any], name: str, called: dict[str, Value]) -> Value:
+    """Return how the program calls a loop now: a block that was made of the nest below may have come between it and the block before."""
+    said = called[name]
+    if not isinstance(said, LoopOf):
+        return said
+    loop = node_of(sch, names[name])
+    for block, rv in [(called[n], names[n]) for n in called if isinstance(called[n], Name) and n in names]:
+        node = node_of(sch, rv)
+        if not hasattr(node, "name_hint"):
+            continue
+        above = [sch.get(other) for other in sch.get_loops(rv)]
+        alike = [other for other in above if other.loop_var.name == loop.loop_var.name]
+        if len(alike) == 1 and alike[0].same_as(loop) and isinstance(block, Name):
+            return LoopOf(block, str(loop.loop_var.name))
+    return said
 
 
 def _natural(sch: Schedule, rv: Any) -> str:

@@ -23,6 +23,7 @@ typedef double xp_f64;
 #define __device__
 #define __host__
 #define __shared__ static
+template <class T> struct xp_memory { alignas(16) char bytes[sizeof(T)]; T& array() { return *(T*)bytes; } };  // without constructors
 #define __constant__
 #define __launch_bounds__(...)
 #define __forceinline__ inline

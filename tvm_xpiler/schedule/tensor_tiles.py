@@ -1,0 +1,102 @@
+"""Tiles of contractions on tensor cores, and into how many parts the reduction is cut: by a cost that orders measured ones."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from math import log2, prod
+
+from tvm_xpiler.core.machines import Machine
+
+SIDE = 16
+"""Extent of a fragment along each of its axes."""
+
+BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+VECTOR_BYTES = 16
+_AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
+_DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))
+_WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
+_FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
+_PARTS = (1, 2, 4, 8, 16, 32)
+_LEAST_DEPTH = 512  # of a part
+_RATE, _BANDWIDTH, _LAUNCH = 1024, 14, 5000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What a block of threads computes.
+
+    Attributes:
+        warps: Down and across.
+        fragments: Of each warp, down and across.
+        depth: Fragments of the reduction that are staged together.
+        stages: Tiles that are on their way to shared memory while one is used; none: copies and products take turns.
+    """
+
+    warps: tuple[int, int]
+    fragments: tuple[int, int]
+    depth: int
+    stages: int = 0
+
+    @property
+    def rows(self) -> int:
+        return SIDE * self.warps[0] * self.fragments[0]
+
+    @property
+    def columns(self) -> int:
+        return SIDE * self.warps[1] * self.fragments[1]
+
+
+def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> Tile | None:
+    """Return the tile of the rules for a contraction; None where none divides its extents."""
+    found = _cheapest(rows, columns, depth, batch, dtype, machine)
+    return None if found is None else found[1]
+
+
+def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> int:
+    """Return into how many parts a reduction is cut that are summed up later: more than one where tiles are too few for all cores.
+
+    A part more costs its partial result, written and read again, and a second kernel.
+    """
+    costs = {}
+    for parts in _PARTS:
+        found = _cheapest(rows, columns, depth // parts, batch * parts, dtype, machine) if depth % parts == 0 else None
+        if found is None or (parts > 1 and depth // parts < _LEAST_DEPTH):
+            continue
+        cycles = found[0] * (depth // parts) / _RATE
+        if parts > 1:
+            cycles += _LAUNCH + batch * rows * columns * (2 * parts + 1) * 4 / machine.cores / _BANDWIDTH
+        costs[parts] = cycles
+    return min(costs, key=lambda parts: costs[parts], default=1)
+
+
+def _cheapest(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> tuple[float, Tile] | None:
+    """Return the cheapest legal tile with its cost, which is in elements of the result that one multiprocessor works on.
+
+    The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
+    64 measured tiles of products of 1024 and 4096 cubed on an H100. Where a multiprocessor holds one block alone, its copies run ahead of
+    its products; where it holds several, they hide one another's latency and deeper tiles are better.
+    """
+    size = BYTES[dtype]
+    legal = []
+    for warps, fragments in itertools.product(_WARPS, _FRAGMENTS):
+        shape = Tile(warps, fragments, 1)
+        if machine.lanes * prod(warps) > machine.max_threads or rows % shape.rows or columns % shape.columns:
+            continue
+        blocks = batch * (rows // shape.rows) * (columns // shape.columns)
+        for deep, stages in _DEEP if blocks >= 2 * machine.cores else _AHEAD:
+            tile = Tile(warps, fragments, deep, stages)
+            lines = SIDE * deep
+            staged = (tile.rows + tile.columns) * (lines + VECTOR_BYTES // size) * size * (stages + 1)
+            vectors = machine.lanes * prod(warps) * VECTOR_BYTES // size  # elements that the block copies at once
+            whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
+            if whole and depth % lines == 0 and depth // lines > stages and staged <= machine.shared:
+                work = -(-blocks // machine.cores) * tile.rows * tile.columns
+                reuse = tile.rows * tile.columns / (tile.rows + tile.columns)
+                cost = work * (1 + 32 / reuse) * (1 + abs(log2(prod(warps) / 4)) / 4)
+                legal.append((cost, -prod(fragments), tile))
+                break
+    if not legal:
+        return None
+    cost, _, tile = min(legal, key=lambda item: item[:2])
+    return cost, tile
