@@ -53,14 +53,14 @@ __global__ void scores(const half* q, const half* k, float* s, int H, int L, int
 """
 
 
-def _gemm(types: str, batch: int, sizes: tuple[int, int, int]) -> Target:
+def _gemm(types: str, batch: int, sizes: tuple[int, int, int], to: str = "cuda", arch: str | None = None) -> Target:
     options = Options(
-        entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=4, grid=("N/16", "M/16", batch), block=(16, 16, 1),
+        entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=4, grid=("N/16", "M/16", batch), block=(16, 16, 1), arch=arch,
         buffers={"A": (f"{batch}*M*K", "in"), "B": (f"{batch}*N*K", "in"), "C": (f"{batch}*M*N", "out")},
     )  # fmt: skip
-    result = translate(SourceFile("gemm.cu", GEMM), "cuda", options)
+    result = translate(SourceFile("gemm.cu", GEMM), to, options)
     assert result.lifted.grade == "A"
-    return result.targets["cuda"]
+    return result.targets[to]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,29 @@ def test_a_contraction_runs_on_tensor_cores(types: str, batch: int, sizes: tuple
     assert sum(step.op == "tensorize" for step in plan.steps) == 5
     assert parse_plan(str(plan)) == plan
     assert "import tvm.s_tir.tensor_intrin" in to_python(plan)
+
+
+@pytest.mark.parametrize(
+    ("types", "arch", "instruction"),
+    [
+        ("half, float, false, true, false", "gfx90a", "mfma_f32_16x16x16f16"), ("half, float, true, false, true", "gfx942", "mfma_f32_16x16x16f16"),
+        ("__nv_bfloat16, float, false, false, false", "gfx90a", "mfma_f32_16x16x16bf16_1k"), ("int8_t, int, false, true, false", "gfx90a", "mfma_i32_16x16x16i8"),
+    ],
+)  # fmt: skip
+def test_a_contraction_runs_on_matrix_cores(types: str, arch: str, instruction: str) -> None:
+    target = _gemm(types, 1, (64, 128, 96), "hip", arch)
+    assert target.ok, target.verdicts
+    assert instruction in target.emitted.text
+    assert "nv_bfloat16" not in target.emitted.text.replace("gemm___nv_bfloat16", "")
+    if not target.emitted.binaries:
+        assert target.emitted.notes[0].startswith("no kernel.hsaco: no HIP compiler is here")
+
+
+@pytest.mark.parametrize(("arch", "types"), [("gfx942", "int8_t, int"), ("gfx1100", "half, float"), ("gfx90a", "half, half")])
+def test_matrix_cores_are_left_alone_where_they_do_not_fit(arch: str, types: str) -> None:
+    target = _gemm(f"{types}, false, false, false", 1, (32, 32, 32), "hip", arch)
+    assert target.ok, target.verdicts
+    assert "mfma" not in target.emitted.text
 
 
 def test_a_long_reduction_of_few_tiles_is_split() -> None:

@@ -26,7 +26,8 @@ class Machine:
         levels: Memories from the innermost, with bytes: caches of one core; shared memory of a block, then the L2.
         max_threads: Threads of a block; 1 on a CPU.
         registers: 32-bit registers of a thread, or vector registers of a core.
-        features: Instruction sets beyond the common ones, as LLVM names them: ``avx512vnni``.
+        features: Of a CPU, instruction sets as LLVM names them (``avx512vnni``); of a GPU, the types whose matrices of 16 x 16 x 16 it
+            multiplies at once, and ``async_copy`` where memory is copied to shared memory behind the threads' backs.
     """
 
     name: str
@@ -51,13 +52,23 @@ class Machine:
         return self.flops / self.bandwidth
 
 
+_VOLTA = frozenset({"float16"})
+_TURING = _VOLTA | {"int8", "uint8"}
+_AMPERE = _TURING | {"bfloat16", "async_copy"}
+_CDNA = frozenset({"float16", "int8"})
+
 GPUS: dict[str, Machine] = {
     m.name: m
     for m in (
-        Machine("sm_80", "gpu", 108, 32, 19.5e12, 1.56e12, (("shared", 49152), ("L2", 40 << 20)), 1024, 255),
-        Machine("sm_90", "gpu", 132, 32, 67e12, 3.35e12, (("shared", 49152), ("L2", 50 << 20)), 1024, 255),
-        Machine("gfx90a", "gpu", 104, 64, 23.9e12, 1.6e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512),
-        Machine("gfx942", "gpu", 304, 64, 163.4e12, 5.3e12, (("shared", 65536), ("L2", 32 << 20)), 1024, 512),
+        Machine("sm_70", "gpu", 80, 32, 15.7e12, 0.9e12, (("shared", 49152), ("L2", 6 << 20)), 1024, 255, _VOLTA),
+        Machine("sm_75", "gpu", 40, 32, 8.1e12, 0.32e12, (("shared", 49152), ("L2", 4 << 20)), 1024, 255, _TURING),
+        Machine("sm_80", "gpu", 108, 32, 19.5e12, 1.56e12, (("shared", 49152), ("L2", 40 << 20)), 1024, 255, _AMPERE),
+        Machine("sm_90", "gpu", 132, 32, 67e12, 3.35e12, (("shared", 49152), ("L2", 50 << 20)), 1024, 255, _AMPERE),
+        Machine("gfx908", "gpu", 120, 64, 23.1e12, 1.23e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512, _CDNA),
+        Machine("gfx90a", "gpu", 104, 64, 23.9e12, 1.6e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512, _CDNA | {"bfloat16"}),
+        Machine(
+            "gfx942", "gpu", 304, 64, 163.4e12, 5.3e12, (("shared", 65536), ("L2", 32 << 20)), 1024, 512, _CDNA - {"int8"} | {"bfloat16"}
+        ),
         Machine("gfx1100", "gpu", 48, 32, 61e12, 0.96e12, (("shared", 65536), ("L2", 6 << 20)), 1024, 256),
     )
 }

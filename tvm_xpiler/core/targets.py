@@ -66,8 +66,14 @@ class TargetSpec:
             return host_machine() if self.arch is None else cpu_machine(self.arch, limits.get("num-cores"))
         found = gpu_machine(self.arch or DEFAULT_ARCH[self.name])
         shared = min(limits.get("max_shared_memory_per_block", found.shared), found.shared)
+        features = frozenset() if self.name == "rocm" else found.features  # TVM's code generator has no fragments for it
         levels = tuple((level, shared if level == "shared" else size) for level, size in found.levels)
-        return replace(found, max_threads=min(limits.get("max_threads_per_block", found.max_threads), found.max_threads), levels=levels)
+        return replace(
+            found,
+            max_threads=min(limits.get("max_threads_per_block", found.max_threads), found.max_threads),
+            levels=levels,
+            features=features,
+        )
 
     @property
     def runs_here(self) -> bool:

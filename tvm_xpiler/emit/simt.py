@@ -32,6 +32,7 @@ from tvm_xpiler.emit.c_source import helpers
 from tvm_xpiler.emit.code_object import MAX_THREADS, code_object
 from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name, scheduled_by, specialization
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
+from tvm_xpiler.emit.wave import with_waves
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
 
@@ -59,7 +60,7 @@ static __device__ __forceinline__ void copy_async(T* to, int at, const T* from, 
 _FLAVOURS = {
     Platform.CUDA: Flavour("cuda", ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h"), ".cu", "kernel.cubin"),
     Platform.HIP: Flavour(
-        "hip", ("hip/hip_runtime.h", "hip/hip_fp16.h", "hip/hip_bf16.h"), ".hip", "kernel.hsaco"
+        "hip", ("hip/hip_runtime.h", "hip/hip_fp16.h", "hip/hip_bfloat16.h"), ".hip", "kernel.hsaco"
     ),
 }  # fmt: skip
 
@@ -225,7 +226,11 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
         head.append(f"#include <{half}>")
     if "bfloat16" in kernels:
         head.append(f"#include <{bfloat}>")
-    if "wmma::" in kernels:
+    if api == "hip":
+        kernels, *lines = (re.sub(r"\b(__)?nv_bfloat16\b", "hip_bfloat16", text) for text in (kernels, *lines))
+    if "wmma::" in kernels and api == "hip":
+        kernels = with_waves(kernels)
+    elif "wmma::" in kernels:
         head.append("#include <mma.h>")
     if "copy_async<" in kernels:
         head.append("#include <cuda_pipeline.h>")

@@ -6,7 +6,6 @@ The shape of the schedule follows TVM's dlight (``gpu/matmul.py``); layouts, til
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -19,10 +18,9 @@ from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, facts, product_of_loads
 from tvm_xpiler.schedule.tensor_tiles import BYTES, SIDE, VECTOR_BYTES, Tile, choose_parts, choose_tile
 
-_SINCE = {"float16": 70, "bfloat16": 80, "int8": 72, "uint8": 72}  # compute capability
-_LANES = 32
 _RANK = 2  # of a tile
 _SUM_THREADS = 256
+_WAVE = 64  # lanes; its matrix cores add up in float32 alone
 _SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "float32": "f32", "int32": "s32"}
 _TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32")}
 
@@ -88,7 +86,7 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) 
     tile, names = choose_tile(*sizes, left, machine), _Intrinsics.of(left, result, parts)
     if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
-    _schedule(sch, block, parts, tile, names, VECTOR_BYTES // BYTES[left])
+    _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left])
     return True
 
 
@@ -126,7 +124,13 @@ def _fit(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> tuple
         return None
     result, left, right = seen.dtypes
     parts = contraction(seen, factors)
-    if parts is None or left != right or (left, result) not in _TYPES or not _has(machine, left):
+    if (
+        parts is None
+        or left != right
+        or (left, result) not in _TYPES
+        or left not in machine.features
+        or (machine.lanes == _WAVE and result == left)
+    ):
         return None
     if not all(
         _aligned(region, stride, VECTOR_BYTES // BYTES[left]) for region, stride in zip(sch.get(block).reads, seen.strides[1:], strict=True)
@@ -145,13 +149,7 @@ def _aligned(region: Any, strides: tuple[int, ...] | None, vector: int) -> bool:
     return first % vector == 0 and all(step == 1 or step % vector == 0 for step in strides or ())
 
 
-def _has(machine: Machine, dtype: str) -> bool:
-    """Say whether a machine's tensor cores take a type."""
-    number = re.fullmatch(r"sm_(\d+)a?", machine.name)
-    return number is not None and int(number[1]) >= _SINCE[dtype]
-
-
-def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, vector: int) -> None:
+def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, lanes: int, vector: int) -> None:
     laid_out = [
         _regular(sch, block, parts.left, (parts.row, parts.depth), parts.left_turned),
         _regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
@@ -180,7 +178,7 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         if laid:
             sch.set_scope(copy, 0, "shared")
         sch.compute_at(copy, k_outer)
-        _staged(sch, copy, across, prod(tile.warps), vector)
+        _staged(sch, copy, across, (prod(tile.warps), lanes, vector))
         held = sch.cache_read(fragments, operand, f"wmma.matrix_{use}")
         sch.compute_at(held, k_step)
         _tensorized(sch, held, intrinsic)
@@ -221,17 +219,18 @@ def _regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], tur
     return copy, last != sorted(last)
 
 
-def _staged(sch: Schedule, copy: Any, across: bool, warps: int, vector: int) -> None:
+def _staged(sch: Schedule, copy: Any, across: bool, factors: tuple[int, int, int]) -> None:
     """Spread the copy of an operand's tile over the threads, 16 bytes to a thread, rows padded so that fragments are read without bank conflicts."""
     tile = list(sch.get_loops(copy))[-_RANK:]
     if across:
         tile.reverse()
         sch.reorder(*tile)
     flat = sch.fuse(*tile)
-    _, warp, lane, element = sch.split(flat, [None, warps, _LANES, vector])
+    _, warp, lane, element = sch.split(flat, [None, *factors])
     sch.bind(warp, "threadIdx.y")
     sch.bind(lane, "threadIdx.x")
     sch.vectorize(element)
+    vector = factors[-1]
     sch.storage_align(copy, 0, -2, 2 * vector, vector)  # a row is an odd number of 16 bytes
 
 

@@ -15,6 +15,7 @@ BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 VECTOR_BYTES = 16
 _AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
 _DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))
+_TURNS = ((4, 0), (2, 0), (1, 0))  # where there are no asynchronous copies
 _WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
 _FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
 _PARTS = (1, 2, 4, 8, 16, 32)
@@ -84,7 +85,7 @@ def _cheapest(rows: int, columns: int, depth: int, batch: int, dtype: str, machi
         if machine.lanes * prod(warps) > machine.max_threads or rows % shape.rows or columns % shape.columns:
             continue
         blocks = batch * (rows // shape.rows) * (columns // shape.columns)
-        for deep, stages in _DEEP if blocks >= 2 * machine.cores else _AHEAD:
+        for deep, stages in _TURNS if "async_copy" not in machine.features else _DEEP if blocks >= 2 * machine.cores else _AHEAD:
             tile = Tile(warps, fragments, deep, stages)
             lines = SIDE * deep
             staged = (tile.rows + tile.columns) * (lines + VECTOR_BYTES // size) * size * (stages + 1)

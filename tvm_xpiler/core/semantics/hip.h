@@ -91,6 +91,7 @@ XP_FN xp_f32 xp_element(xp_f32 a, int) { return a; }
 XP_FN xp_f64 xp_element(xp_f64 a, int) { return a; }
 XP_FN xp_f32 xp_element(xp_half4 a, int e) { return (xp_f32)a[e]; }
 XP_FN xp_f32 xp_element(xp_bf4 a, int e) { return (xp_f32)a[e]; }
+XP_FN xp_f32 xp_element(xp_short4 a, int e) { return __uint_as_float((unsigned)(unsigned short)a[e] << 16); }  // bfloat16 by its bits
 XP_FN int xp_element(int a, int e) { return (int)(signed char)(a >> (8 * e)); }
 XP_FN int xp_element(long a, int e) { return (int)(signed char)(a >> (8 * e)); }
 template <class C> XP_FN int xp_mfma_row(int M, int lane, int r) {
@@ -120,8 +121,9 @@ XP_MFMA(f32_16x16x4f32, 16, 4, xp_f32, xp_f32, xp_float4)
 XP_MFMA(f32_32x32x2f32, 32, 2, xp_f32, xp_f32, xp_float16)
 XP_MFMA(f32_16x16x16f16, 16, 16, xp_f32, xp_half4, xp_float4)
 XP_MFMA(f32_32x32x8f16, 32, 8, xp_f32, xp_half4, xp_float16)
-XP_MFMA(f32_16x16x16bf16_1k, 16, 16, xp_f32, xp_bf4, xp_float4)
-XP_MFMA(f32_32x32x8bf16_1k, 32, 8, xp_f32, xp_bf4, xp_float16)
+// Their operands are vectors of short in clang, of bfloat16 in some compilers; g++ does not overload what is called __builtin.
+template <class In> XP_MFMA(f32_16x16x16bf16_1k, 16, 16, xp_f32, In, xp_float4)
+template <class In> XP_MFMA(f32_32x32x8bf16_1k, 32, 8, xp_f32, In, xp_float16)
 XP_MFMA(i32_16x16x16i8, 16, 16, int, int, xp_int4)
 XP_MFMA(i32_32x32x8i8, 32, 8, int, int, xp_int16)
 XP_MFMA(i32_16x16x32_i8, 16, 32, int, long, xp_int4)
