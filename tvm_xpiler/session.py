@@ -201,6 +201,7 @@ def refuse_wrong_source(source: SourceFile, examination: Examination, code: str 
             "XP201": "put __syncthreads() between them, or use an atomic",
             "XP202": "guard the access, or give the sizes that the kernel expects",
             "XP206": "pad the array, or name the chip that the file was written for: --chip",
+            "XP207": "wait first: __sync() in BANG C, __pipeline_wait_prior() in CUDA",
             "XP204": "move the barrier out of the condition",
             "XP203": "outputs depend on it: write the memory before it is read",
         }

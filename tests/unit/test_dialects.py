@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from tvm_xpiler import Options, translate
+from tvm_xpiler.core.chips import CHIPS
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.fingerprint import SEMANTICS
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.session import Session
+from tvm_xpiler.verify.estimate import estimate
 
 # One program, compiled twice: against the real intrinsics and against ours. Both print the same bits.
 X86 = r"""
@@ -247,3 +249,67 @@ void f(const float* x, float* y) {{
     result = translate(SourceFile("f.c", text), "llvm", Options())
     assert result.ok
     assert result.lifted.grade == grade
+
+
+COPIES = {
+    "copy.mlu": """
+#include <bang.h>
+__mlu_entry__ void twice(const float* x, float* y) {
+  __nram__ float a[256];
+  __nram__ float b[256];
+  for (int t = taskId; t < 8; t += taskDim) {
+    __memcpy_async(a, x + t * 256, 1024, GDRAM2NRAM);
+    WAIT
+    __bang_add(b, a, a, 256);
+    __memcpy(y + t * 256, b, 1024, NRAM2GDRAM);
+  }
+}
+""",
+    "copy.cu": """
+#include <cuda_pipeline.h>
+__global__ void turned(const float* x, float* y) {
+  __shared__ float s[64];
+  if (threadIdx.x < 16) __pipeline_memcpy_async(&s[threadIdx.x * 4], &x[blockIdx.x * 64 + threadIdx.x * 4], 16);
+  __pipeline_commit();
+  WAIT
+  __syncthreads();
+  y[blockIdx.x * 64 + threadIdx.x] = s[63 - threadIdx.x];
+}
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "wait", "right"),
+    [
+        ("copy.mlu", "__sync();", True), ("copy.mlu", "__sync_io();", True), ("copy.mlu", "__sync_compute();", False), ("copy.mlu", "", False),
+        ("copy.cu", "__pipeline_wait_prior(0);", True), ("copy.cu", "__pipeline_wait_prior(1);", False), ("copy.cu", "", False),
+    ],
+)  # fmt: skip
+def test_copies_are_waited_for(name: str, wait: str, right: bool) -> None:
+    options = Options(grid=(4, 1, 1), block=(64, 1, 1) if name.endswith("cu") else None, define=(f"WAIT={wait}",), sets=2)
+    source = SourceFile(name, COPIES[name])
+    if right:
+        assert translate(source, "llvm", options).ok
+        return
+    with pytest.raises(XpilerError) as caught:
+        translate(source, "llvm", options)
+    assert caught.value.code == "XP207"
+
+
+def test_what_a_kernel_would_cost_is_counted() -> None:
+    """Copies that run beside the computing cost less, and a scalar loop costs more than the builtin."""
+    text = COPIES["copy.mlu"].replace("WAIT", "__sync();")
+    costs = {}
+    for name, body in {
+        "vector": text,
+        "scalar": text.replace("__bang_add(b, a, a, 256);", "for (int i = 0; i < 256; ++i) b[i] = a[i] + a[i];"),
+    }.items():
+        session = Session(SourceFile("copy.mlu", body), None, Options(grid=(4, 1, 1)))
+        found = estimate(session.oracle, session.problem(), CHIPS["mlu370"])
+        assert dict(found.moved) == {"GDRAM2NRAM": 8192, "NRAM2GDRAM": 8192}
+        costs[name] = found
+    assert costs["vector"].vector_bytes == 8192
+    assert costs["vector"].near_scalars == 0
+    assert costs["scalar"].near_scalars >= 2 * 2048
+    assert costs["scalar"].cost > 2 * costs["vector"].cost

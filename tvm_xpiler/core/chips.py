@@ -34,6 +34,35 @@ class Chip:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the steps of a kernel are worth against each other, in bytes of a vector operand that pass the vector unit.
+
+    A guess that orders kernels, from what the makers publish of bandwidths and peaks; nothing was measured on a chip.
+
+    Attributes:
+        transfer: A byte between device memory and a core.
+        shared: A byte between a cluster's memory and a core's.
+        near: A byte between two memories of a core.
+        product: A multiply-add of the matrix unit.
+        call: Starting a builtin or a copy.
+        piece: The fewest bytes that a piece of a strided copy counts.
+        far_scalar: A scalar access to device memory.
+        near_scalar: A scalar access to memory of the core or the cluster.
+    """
+
+    transfer: float = 4.0
+    shared: float = 1.0
+    near: float = 0.5
+    product: float = 1 / 16
+    call: float = 200.0
+    piece: float = 64.0
+    far_scalar: float = 512.0
+    near_scalar: float = 16.0
+
+
+RATES = Rates()
+
 CORES = 4  # of a cluster
 STACK = 128 * KIB  # of NRAM that the compiler keeps, as mlu-ops reserves it
 DEFAULT_CHIP = "mlu370"

@@ -126,6 +126,12 @@ _CODES = (
         " of 64 bytes and sizes of 128. Pad the array, or name another chip with --chip.",
     ),
     Code(
+        "XP207",
+        "copy not waited for",
+        "Memory that an asynchronous copy reads or writes is used before anything waits for the copy: the kernel may see old or half-copied"
+        " data. Wait first: __sync() in BANG C, __pipeline_wait_prior() in CUDA.",
+    ),
+    Code(
         "XP301",
         "compiler missing",
         "A host C++ compiler is needed to run kernels on the CPU: install g++ (or clang++).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import re
@@ -24,11 +25,12 @@ from tvm_xpiler.core.fingerprint import SEMANTICS, cached, fingerprint, semantic
 from tvm_xpiler.core.headers import empty_headers
 from tvm_xpiler.core.includes import included
 from tvm_xpiler.core.kernels import Problem, ScalarSpec, TensorSpec
-from tvm_xpiler.core.source import SourceFile, Span
+from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
+from tvm_xpiler.verify.findings import Finding, finding_of
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked", "narrow", "algebraic", "zeroed", "probe")
+MODES = ("native", "checked", "tracked", "narrow", "algebraic", "zeroed", "probe", "counted")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -40,51 +42,20 @@ _FLAGS = {
     "algebraic": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_ALGEBRAIC"],
     "zeroed": ["-O0", "-march=native"],
     "probe": ["-O2", "-march=native", "-DXP_PROBE"],
+    "counted": ["-O2", "-march=native", "-DXP_COUNTED_BUILD"],
 }
+_INSTRUMENTED = {"checked": ["-fsanitize=thread", "-fsanitize=bounds"], "probe": ["-fsanitize=thread"], "counted": ["-fsanitize=thread"]}
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
 _ROWS: dict[str, tuple[np.dtype[Any] | None, tuple[int, ...]]] = {
     "tracked": (np.dtype(np.float64), (2,)),
     "narrow": (np.dtype(np.float64), (2,)),
     "algebraic": (np.dtype(np.uint64), (4,)),
 }
-_KINDS = {
-    "w": ("XP201", "two threads write this address with no barrier between them"),
-    "r": ("XP201", "a read and a write of this address with no barrier between them"),
-    "a": ("XP201", "a plain read of this address beside atomic updates"),
-    "o": ("XP202", "reads outside of its buffer"),
-    "O": ("XP202", "writes outside of its buffer"),
-    "u": ("XP203", "reads memory that nothing wrote"),
-    "m": ("XP206", "a vector operand whose address or size breaks the chip's rule"),
-    "d": ("XP204", "a barrier that not all threads of the block reach: thread {other} waits at another one"),
-}
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return numpy's dtype of one of our dtype names."""
     return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A defect of the source that a run proved: its code, what happened, where, and to which block and thread.
-
-    ``argument`` is the position of the parameter whose memory it concerns, None for any other memory.
-    """
-
-    code: str
-    message: str
-    line: int
-    block: tuple[int, int, int]
-    thread: tuple[int, int, int]
-    argument: int | None = None
-
-    def span(self, source: SourceFile) -> Span | None:
-        """Return the place in the user's text."""
-        if not 1 <= self.line <= source.text.count("\n") + 1:
-            return None
-        text = source.line_text(self.line)
-        start = source.offset(self.line, len(text) - len(text.lstrip()) + 1)
-        return Span(source, start, start + max(len(text.strip()), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +74,7 @@ class Run:
         ambiguous: Decisions that the error bounds leave open.
         sandbox: What confined the process.
         divergent: Whether a barrier was passed by some threads alone.
+        counts: For ``counted``, what the run reports of its cost, word by word; see :mod:`tvm_xpiler.verify.estimate`.
     """
 
     outputs: dict[str, Array]
@@ -116,6 +88,7 @@ class Run:
     ambiguous: int
     sandbox: str
     divergent: bool
+    counts: tuple[tuple[str, ...], ...] = ()
 
     @property
     def sampled(self) -> bool:
@@ -152,10 +125,10 @@ def _set_locals(cxx: str, value: str) -> tuple[str, ...]:
 
 
 class Oracle:
-    """One source file, built up to six ways.
+    """One source file, built up to eight ways.
 
     ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds;
-    ``narrow``: the same for float in place of double; ``probe``: how far it reaches.
+    ``narrow``: the same for float in place of double; ``probe``: how far it reaches; ``counted``: what it costs by estimate.
     """
 
     def __init__(
@@ -204,6 +177,15 @@ class Oracle:
         self._builds: dict[str, Future[Path]] = {}
         self._withheld: frozenset[str] = frozenset()
         self._pool = ThreadPoolExecutor(max_workers=2)
+
+    def with_prologue(self, prologue: str, defines: Sequence[str]) -> Oracle:
+        """Return an oracle of the same text with more macros, and with text after the executable header."""
+        other = copy.copy(self)
+        first, _, rest = self.text.partition("\n")
+        other.text = "\n".join([first, prologue, rest])
+        other.defines = (*self.defines, *(f"-D{define}" for define in defines))
+        other._builds = {}
+        return other
 
     def start(self, *modes: str) -> None:
         """Begin to build ``modes`` in the background."""
@@ -255,8 +237,7 @@ class Oracle:
 
         def unit(work: Path) -> None:
             (work / "unit.cpp").write_text(self.text)
-            instrument = {"checked": ["-fsanitize=thread", "-fsanitize=bounds"], "probe": ["-fsanitize=thread"]}.get(mode, [])
-            run_compiler([cxx, *flags, *search, *instrument, "-c", "unit.cpp", "-o", "unit.o"], work)
+            run_compiler([cxx, *flags, *search, *_INSTRUMENTED.get(mode, []), "-c", "unit.cpp", "-o", "unit.o"], work)
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
         compiler = tools()["g++"].version or cxx
@@ -337,7 +318,7 @@ class Oracle:
         with tempfile.TemporaryDirectory(prefix="xpiler-") as name:
             folder = Path(name)
             sparse = problem.nbytes > (SPARSE_BYTES if mode == "native" else LARGE_BYTES)
-            workers = 1 if self.serial or mode == "checked" or sparse else len(os.sched_getaffinity(0))
+            workers = 1 if self.serial or mode in {"checked", "counted"} or sparse else len(os.sched_getaffinity(0))
             plan = [f"workers {workers}", f"order {order}"]
             if budget is not None:
                 plan.append(f"budget {min(budget, SPARSE_SECONDS) if sparse else budget}")
@@ -433,39 +414,11 @@ class Oracle:
             elif words[0] in {"finding", "bounds"}:
                 raw.append(words)
         places = self._lines([pc for words in raw if words[0] == "finding" for pc in words[2].split(",")], mode)
-        findings = []
-        for words in raw:
-            numbers = tuple(map(int, words[-7:-1] if words[0] == "finding" else words[3:9]))
-            block, thread = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
-            if words[0] == "bounds":
-                findings.append(Finding("XP202", "an array index is outside of its extent", int(words[1]), block, thread))
-                continue
-            code, message = _KINDS[words[1]]
-            tensor = int(words[3])
-            names = [param.name for param in problem.params]
-            what = (
-                f"'{names[tensor]}'"
-                if 0 <= tensor < len(names)
-                else "on-chip memory"
-                if tensor >= 200
-                else "device memory"
-                if tensor >= 100
-                else "shared memory"
-            )
-            other = int(words[-1])
-            with_thread = f", the other by thread {other} of its block" if code == "XP201" and other >= 0 else ""
-            where_in = "" if code == "XP204" else f" ({what}, byte {words[4]}{with_thread})"
-            findings.append(
-                Finding(
-                    code,
-                    message.format(other=other) + where_in,
-                    next((places[pc] for pc in words[2].split(",") if pc in places), 0),
-                    block,
-                    thread,
-                    tensor if 0 <= tensor < len(names) else None,
-                )
-            )
-        return Run(outputs, where, tuple(findings), ran, total, seconds, launches, atomics, ambiguous, sandbox, "divergent" in lines)
+        findings = tuple(finding_of(words, places, problem) for words in raw)
+        counts = tuple(tuple(line.split()) for line in lines if line.startswith(("estimate ", "moved ")))
+        return Run(
+            outputs, where, tuple(findings), ran, total, seconds, launches, atomics, ambiguous, sandbox, "divergent" in lines, counts
+        )
 
     def _lines(self, addresses: list[str], mode: str) -> dict[str, int]:
         """Return the source line of each code address, inlined calls followed outwards to the user's file."""

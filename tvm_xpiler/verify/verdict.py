@@ -11,14 +11,15 @@ import numpy as np
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.kernels import Problem, TensorSpec
 from tvm_xpiler.verify.compare import Array, Match, Mismatch, compare
+from tvm_xpiler.verify.findings import Finding
 from tvm_xpiler.verify.inputs import INT_RANGES, KINDS, InputSet, extremes, input_sets, make, poisoned
-from tvm_xpiler.verify.oracle import Finding, Oracle, Run
+from tvm_xpiler.verify.oracle import Oracle, Run
 from tvm_xpiler.verify.written import Written, common, computed, unstable, written
 
 Grade = Literal["proved", "bounded", "tested", "failed"]
 Execute = Callable[[InputSet, dict[str, Array]], Written]
 NATIVE_SECONDS = 20.0  # of one run of the original; what it has not done by then is left out, and the verdict says so
-_FATAL = ("XP201", "XP202", "XP204", "XP206")
+_FATAL = ("XP201", "XP202", "XP204", "XP206", "XP207")
 _FILLINGS = (0x7FC0DEAD, 0x3F8CCCCD)
 
 

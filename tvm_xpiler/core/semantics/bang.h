@@ -1,14 +1,18 @@
 // BANG C: what the builtins mean, on the primitives of spmd.h. Public sources: the Cambricon BANG C developer guide, the
 // declarations in llvm-mlu (CNCC 3.x) and the use in mlu-ops; no chip was at hand. Assumed, and not written there: activations are
-// exact (the chip's tables are good to about 1 %); asynchronous copies are done when they are issued; weights in WRAM are read in
-// the order in which they were copied. XP_ADDRESS and XP_COUNT are the chip's alignment rules for vector operands, in bytes.
+// exact (the chip's tables are good to about 1 %); weights in WRAM are read in the order in which they
+// were copied. Asynchronous copies are made when they are issued, and what they touch may not be used before a wait. XP_ADDRESS and XP_COUNT are the chip's alignment rules for vector operands, in bytes.
 // A cluster is a block, its cores are the threads of that block.
 #pragma once
 #ifndef XP_WARP
 #define XP_WARP 1
 #endif
 #include "cuda.h"
+#ifdef XP_COUNTED_BUILD  // what a builtin does inside is counted as one call
+#define XP_FN XP_SPEC inline __attribute__((no_sanitize("thread")))
+#else
 #define XP_FN XP_SPEC inline
+#endif
 #undef __device__
 
 #ifdef XP_PARSE
@@ -60,17 +64,19 @@ void xp_vector_rule(const void* p, size_t bytes);  // a finding where address or
 #define taskDim (taskDimX * taskDimY * taskDimZ)
 #define taskId (taskIdX + taskDimX * (taskIdY + taskDimY * taskIdZ))
 
-XP_FN void __sync_cluster() { xp_block_barrier(); }
-XP_FN void __sync() {}
-XP_FN void __sync_io() {}
+// Every wait but that for computing is taken to be for all copies that the core has issued.
+XP_FN void __sync_cluster() { xp_copies_wait(-1); xp_block_barrier(); }
+XP_FN void __sync() { xp_copies_wait(-1); }
+XP_FN void __sync_io() { xp_copies_wait(-1); }
 XP_FN void __sync_compute() {}
-XP_FN void __sync_move() {}
-XP_FN void __sync_copy_dram_to_nram() {}
-XP_FN void __sync_copy_nram_to_dram() {}
+XP_FN void __sync_move() { xp_copies_wait(-1); }
+XP_FN void __sync_copy_dram_to_nram() { xp_copies_wait(-1); }
+XP_FN void __sync_copy_nram_to_dram() { xp_copies_wait(-1); }
 #ifdef XP_PARSE
 XP_FN void __sync_all() { xp_block_barrier(); }
 #else
-void __sync_all();  // across blocks the runtime refuses it
+void xp_all_meet();  // across blocks the runtime refuses it
+XP_FN void __sync_all() { xp_copies_wait(-1); xp_all_meet(); }
 #endif
 XP_FN void __sync_all_ipu() { __sync_all(); }
 
@@ -97,10 +103,16 @@ XP_FN void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t, int d_str
       for (int i = 0; i < bytes / xp_unit<T>::bytes; ++i)
         d[(k * d_stride1 + j * d_stride0) / xp_unit<T>::bytes + i] = from[(k * s_stride1 + j * s_stride0) / xp_unit<T>::bytes + i];
 }
-template <class T, class U> XP_FN void __memcpy_async(T* d, const U* s, int bytes, mluMemcpyDirection_t way) { __memcpy(d, s, bytes, way); }
+template <class T, class U> XP_FN void __memcpy_async(T* d, const U* s, int bytes, mluMemcpyDirection_t way) {
+  xp_copy_begins();
+  __memcpy(d, s, bytes, way);
+  xp_copy_issued();
+}
 template <class T, class U>
 XP_FN void __memcpy_async(T* d, const U* s, int bytes, mluMemcpyDirection_t way, int d_stride, int s_stride, int segments) {
+  xp_copy_begins();
   __memcpy(d, s, bytes, way, d_stride, s_stride, segments);
+  xp_copy_issued();
 }
 template <class T> XP_FN void __bang_write_zero(T* d, int n) { for (int i = 0; i < n; ++i) d[i] = (T)0; }
 template <class T, class S> XP_FN void __bang_write_value(T* d, int n, S v) { for (int i = 0; i < n; ++i) d[i] = (T)v; }

@@ -68,6 +68,10 @@ static double now() {
 
 #include "memory.h"
 #include "fibers.h"
+#ifdef XP_COUNTED_BUILD
+#define XP_COUNTING
+#include "counted.h"
+#endif
 
 static void set_order() {
   for (int t = 0; t < threads; ++t) order[t] = thread_order == 1 ? threads - 1 - t : t;
@@ -103,6 +107,9 @@ static void run_blocks(int worker_index, int worker_total) {
     xp_block_idx.y = unsigned(b / gx % gy);
     xp_block_idx.z = unsigned(b / gx / gy);
     run_block();
+#ifdef XP_COUNTED_BUILD
+    count_block();
+#endif
     ++ran;
     if (now() > deadline) break;
   }
@@ -153,7 +160,13 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared, Body b, void
   deadline = now() + budget;
   ++launches;
   int n = total >= 2 && total * size >= 4096 ? workers : 1;
-  if (n == 1) { run_blocks(0, 1); return; }
+  if (n == 1) {
+    run_blocks(0, 1);
+#ifdef XP_COUNTED_BUILD
+    count_launch();
+#endif
+    return;
+  }
   fflush(report);
   for (int w = 0; w < n; ++w) {
     pid_t pid = xp_fork();
@@ -253,10 +266,41 @@ void* xp_onchip(int id, size_t bytes) {
   }
   return h.region->base;
 }
-void __sync_all() {
+void xp_all_meet() {
   if (xp_grid_dim.x * xp_grid_dim.y * xp_grid_dim.z > 1) fail("__sync_all across clusters beside memory or barriers of one cluster is not modelled: launch one cluster");
   xp_block_barrier();
 }
+
+#ifdef XP_COUNTED_BUILD
+void xp_count_copy(double bytes, double pieces, int way, bool waits) {
+  static const double rates[] = XP_WAYS;  // by mluMemcpyDirection_t
+  Core& c = cores[current];
+  double least = pieces * XP_PIECE, cost = (bytes * pieces > least ? bytes * pieces : least) * rates[way] + XP_CALL;
+  moved[way] += bytes * pieces;
+  if (!waits) { c.copies += cost; return; }
+  settle(c);
+  c.total += cost;
+}
+void xp_count_vector(double bytes) { vector_bytes += bytes; cores[current].computing += bytes + XP_CALL; }
+void xp_count_products(double n) { products += n; cores[current].computing += n * XP_PRODUCT + XP_CALL; }
+void xp_count_sync() { settle(cores[current]); }
+extern "C" {
+#define X(n)                                             \
+  void __tsan_read##n(void* p) { count_scalar(p); }       \
+  void __tsan_write##n(void* p) { count_scalar(p); }      \
+  void __tsan_unaligned_read##n(void* p) { count_scalar(p); } \
+  void __tsan_unaligned_write##n(void* p) { count_scalar(p); }
+X(1) X(2) X(4) X(8) X(16)
+#undef X
+void __tsan_read_range(void* p, size_t) { count_scalar(p); }
+void __tsan_write_range(void* p, size_t) { count_scalar(p); }
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_update(void**, void*) {}
+void __tsan_vptr_read(void**) {}
+}
+#endif
 
 template <class T, class F> static T update(T* p, F f) {
 #ifdef XP_CHECKED
@@ -289,6 +333,9 @@ static void xp::conclude() {
   fprintf(report, "launches %d\natomics %ld\n", launches, shared_state->atomics);
 #ifdef XP_TRACKED
   fprintf(report, "ambiguous %ld\n", ambiguous + shared_state->ambiguous);
+#endif
+#ifdef XP_COUNTED_BUILD
+  report_counts();
 #endif
   if (divergent) fprintf(report, "divergent\n");
   for (int i = 0; i < output_count; ++i) dump(outputs[i]);

@@ -1,7 +1,8 @@
 // Shadow memory: who wrote and read each cell last, and in which barrier interval. Included by runtime.cpp, inside namespace xp.
 #pragma once
 // ---- shadow memory -----------------------------------------------------------------------------------------------------------
-// A word is [block + 1 : 28][thread : 10][block epoch : 13][warp epoch : 10][flags : 3]; 0 means no access yet.
+// A word is [block + 1 : 28][thread : 10][block epoch : 13][warp epoch : 10][flags : 3]; 0 means no access yet. Flags: 1 atomic, 2 by
+// an asynchronous copy that nobody has waited for, 4 several threads.
 
 static Region shared_static, shared_dynamic;
 static const double kBlockGrace = 10;  // seconds that the block at the deadline has to come to its end
@@ -53,6 +54,16 @@ static void check_barrier() {  // all that wait must wait at one barrier of the 
     return;
   }
 }
+// The words that copies of a thread have marked, until it waits for them.
+struct Pending { uint64_t* word; int group; };
+static struct { Pending* held; int count, room, group; long block; } copies[kMaxThreads];
+static bool copying = false;
+static void mark(uint64_t* word) {
+  auto& c = copies[current];
+  if (c.block != block_number) { c.block = block_number; c.count = c.group = 0; }
+  if (c.count == c.room) c.held = static_cast<Pending*>(realloc(c.held, size_t(c.room = c.room ? c.room * 2 : 256) * sizeof(Pending)));
+  c.held[c.count++] = {word, c.group};
+}
 static void access(uintptr_t pc, const void* p, size_t size, bool write, bool atomic) {
   if (!in_kernel) return;
   static unsigned ticks = 0;  // a block that takes all the time there is ends the run where it stands
@@ -85,7 +96,7 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
   if (offset + size > limit) { finding(write ? 'O' : 'o', pc, r, long(offset), 0); return; }
   uint64_t block = (uint64_t(xp_block_idx.x) + uint64_t(xp_grid_dim.x) * (xp_block_idx.y + uint64_t(xp_grid_dim.y) * xp_block_idx.z) + 1) & 0xfffffff;
   uint64_t self = block << 36 | uint64_t(current) << 26 | uint64_t(block_epoch[current] & 8191) << 13 |
-                  uint64_t(warp_epoch[current] & 1023) << 3 | (atomic ? 1 : 0);
+                  uint64_t(warp_epoch[current] & 1023) << 3 | (atomic ? 1 : 0) | (copying ? 2 : 0);
   for (size_t cell = offset / size_t(r->leaf); cell <= (offset + size - 1) / size_t(r->leaf); ++cell) {
     uint64_t* w = r->shadow + cell * 2;
     auto conflicts = [&](uint64_t o) {
@@ -96,6 +107,9 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
       bool same_warp = (o >> 26 & 1023) / XP_WARP == uint64_t(current) / XP_WARP;
       return !(same_warp && !(o & 4) && (o >> 3 & 1023) != (self >> 3 & 1023));
     };
+    auto under_way = [&](uint64_t o) { return (o & 2) && o != kEarlier && o >> 36 == block; };
+    if (!copying && (under_way(w[0]) || (write && under_way(w[1])))) finding('y', pc, r, long(offset), 0);
+    if (copying) mark(w + (write ? 0 : 1));
     bool valid = w[0] && (!is_shared || w[0] >> 36 == block);
     if (!write) {
       if (!valid && !r->initialized && !(is_shared && a < &__bss_start)) finding('u', pc, r, long(offset), 0);
@@ -135,3 +149,18 @@ void __ubsan_handle_out_of_bounds(void* data, void*) {
           xp_thread_idx.x, xp_thread_idx.y, xp_thread_idx.z);
 }
 }
+}  // namespace xp
+// An asynchronous copy is made when it is issued, and what it touches is marked until the thread waits for it.
+void xp_copy_begins() { xp::copying = true; }
+void xp_copy_issued() { xp::copying = false; }
+void xp_copies_commit() { ++xp::copies[xp::current].group; }
+void xp_copies_wait(int newest) {  // for all but the copies of so many newest groups; a negative number: for all
+  auto& c = xp::copies[xp::current];
+  int kept = 0;
+  for (int i = 0; i < c.count && c.block == xp::block_number; ++i) {
+    if (newest >= 0 && c.held[i].group >= c.group - newest) c.held[kept++] = c.held[i];
+    else if (*c.held[i].word != xp::kEarlier) *c.held[i].word &= ~uint64_t(2);
+  }
+  c.count = kept;
+}
+namespace xp {
