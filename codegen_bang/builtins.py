@@ -32,6 +32,8 @@ UNARY: dict[str, str] = {
     "abs": "__bang_abs",
 }
 
+RECIPROCAL = "__bang_active_reciphp"
+
 # (from, to) -> builtin: dst, src, count
 CASTS: dict[tuple[str, str], str] = {
     ("float32", "float16"): "__bang_float2half_rn",

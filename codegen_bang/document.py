@@ -5,10 +5,12 @@ from __future__ import annotations
 from math import prod
 
 from codegen_bang.imperative import imperative_kernels
-from codegen_bang.kernel import Kernel, scalar_kernel, vector_kernel
+from codegen_bang.kernel import Kernel, scalar_kernel
 from codegen_bang.matrix import matrix_kernel
 from codegen_bang.stage import Stage, stages
+from codegen_bang.transpose import transpose_kernel
 from codegen_bang.vectorize import TYPES
+from codegen_bang.vectors import vector_kernel
 from tvm_xpiler.core.chips import CHIPS, CORES, DEFAULT_CHIP, Chip
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
@@ -62,6 +64,7 @@ def best(stage: Stage, name: str, chip: Chip) -> Kernel:
     """Return the kernel of a stage that our estimate prefers."""
     candidates = [
         matrix_kernel(stage, name, chip),
+        transpose_kernel(stage, name, chip),
         vector_kernel(stage, name, chip, "spatial"),
         vector_kernel(stage, name, chip, "reduction"),
         scalar_kernel(stage, name, chip),

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from codegen_bang.composites import plain
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.stage import Axis, Stage, stride
-from codegen_bang.vectorize import TYPES
-from tvm_xpiler.core.chips import CORES, STACK, Chip
+from codegen_bang.vectorize import BYTES, TYPES
+from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
 from tvm_xpiler.core.expressions import is_load, source
 
 _LANES = 64  # of the matrix unit: columns come in such groups
-_MOST_ROWS, _LEAST_ROWS, _MOST_DEPTH = 128, 16, 512
-_PEAK = 16.0  # multiply-adds that one byte of transfer is worth, by estimate
+_ROWS = (128, 64, 32, 16, 8, 4, 2, 1)
+_MOST_DEPTH = 512
+_TYPES = frozenset({"float32", "float16", "int8", "int16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +27,92 @@ class Operand:
     across: int
     along: int
 
+    @property
+    def dtype(self) -> str:
+        return str(self.load.ty)
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """``out[.., i, j] = sum over outer.., k of a[.., i, k] * b[.., k, j]``."""
+
+    stage: Stage
+    row: Axis
+    column: Axis
+    depth: Axis
+    outer: tuple[Axis, ...]
+    batch: tuple[Axis, ...]
+    a: Operand
+    b: Operand
+
+    @property
+    def turned(self) -> bool:
+        """Whether the right operand lies with its columns together, so that it is transposed on its way to WRAM."""
+        return self.b.along != 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How a core works: so many rows at a time, so many row tiles with the same weights, so much of the depth at a time.
+
+    Attributes:
+        rows: Of a tile.
+        tiles: Row tiles of a task; over one, the weights are loaded once for them.
+        depth: Of a step.
+        ahead: Whether the next tile's operands are copied while one is computed.
+    """
+
+    rows: int
+    tiles: int
+    depth: int
+    ahead: bool
+
 
 def matrix_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
-    """Return ``out[.., i, j] = sum over k of a[.., i, k] * b[.., k, j]`` as tiles, or None where a stage is no such thing.
+    """Return a contraction's kernel, the cheapest by estimate, or None where a stage is no such thing.
 
     Weights in WRAM are read in the order in which they were copied, rows of columns first, as public kernels do; on the chip
     ``__bang_reshape_filter`` may be needed. The chips of the 200 series multiply integers alone.
     """
-    if chip.address > 1 or stage.kind != "add" or len(stage.reduces) != 1 or len(stage.spatial) < 2 or stage.dtype != "float32":
+    if chip.address > 1:
         return None
+    seen = contraction(stage)
+    if seen is None:
+        return None
+    legal = [tile for tile in _tiles(seen) if _fits(seen, tile, chip)]
+    if not legal:
+        return None
+    tile = min(legal, key=lambda t: _cost(seen, t, chip))
+    return _kernel(seen, tile, name, chip)
+
+
+def contraction(stage: Stage) -> Contraction | None:
+    """See a stage as a contraction whose operands lie as the matrix unit takes them."""
     product = stage.value
-    if type(product).__name__ != "Mul" or stage.guard is not None:
+    if stage.kind != "add" or not stage.reduces or len(stage.spatial) < 2 or stage.dtype != "float32" or stage.guard is not None:
         return None
-    factors = [f.value if type(f).__name__ == "Cast" else f for f in (product.a, product.b)]
-    dtypes = {str(f.ty) for f in factors}
-    if not all(is_load(f) for f in factors) or dtypes not in ({"float32"}, {"float16"}):
+    if type(product).__name__ != "Mul":
         return None
-    k, column = stage.reduces[0], stage.spatial[-1]
+    factors = [plain(f) for f in (product.a, product.b)]
+    factors = [f.value if type(f).__name__ == "Cast" else f for f in factors]
+    if not all(is_load(f) and str(f.ty) in _TYPES for f in factors) or str(factors[0].ty) != str(factors[1].ty):
+        return None
+    column = stage.spatial[-1]
     if stride(stage.buffer, stage.indices, column.var) != 1 or column.extent % _LANES:
         return None
     for left, right in (factors, factors[::-1]):
         rows = [a for a in stage.spatial[:-1] if _step(left, a.var) and _step(right, a.var) == 0]
         if _step(left, column.var) != 0 or not _step(right, column.var) or not rows:
             continue
-        row = rows[-1]
-        a = Operand(left, _step(left, row.var) or 0, _step(left, k.var) or 0)
-        b = Operand(right, _step(right, column.var) or 0, _step(right, k.var) or 0)
-        if a.along == 1 and a.across > 0 and 1 in (b.across, b.along) and min(b.across, b.along) > 0:
-            return _tiles(stage, name, chip, row, column, k, a, b)
+        row = max(rows, key=lambda axis: axis.extent)
+        for k in sorted(stage.reduces, key=lambda axis: -axis.extent):
+            a = Operand(left, _step(left, row.var) or 0, _step(left, k.var) or 0)
+            b = Operand(right, _step(right, column.var) or 0, _step(right, k.var) or 0)
+            whole = all(_step(load, axis.var) is not None for load in (left, right) for axis in (*stage.spatial, *stage.reduces))
+            if whole and a.along == 1 and a.across > 0 and 1 in (b.across, b.along) and min(b.across, b.along) > 0:
+                outer = tuple(axis for axis in stage.reduces if axis is not k)
+                batch = tuple(axis for axis in stage.spatial if axis is not row and axis is not column)
+                return Contraction(stage, row, column, k, outer, batch, a, b)
     return None
 
 
@@ -60,67 +120,255 @@ def _step(load: Any, v: Any) -> int | None:
     return stride(source(load), load.indices, v)
 
 
-def _tiles(stage: Stage, name: str, chip: Chip, row: Axis, column: Axis, k: Axis, a: Operand, b: Operand) -> Kernel:
-    cores = chip.clusters * CORES
-    others = prod((axis.extent for axis in stage.spatial if axis is not row and axis is not column), start=column.extent // _LANES)
-    sizes = [m for m in (_MOST_ROWS, 64, 32, 16, 8, 4, 2, 1) if m <= row.extent]
-    m = next(
-        (m for m in sizes if m >= _LEAST_ROWS and -(-row.extent // m) * others >= cores),
-        min(s for s in sizes if s >= _LEAST_ROWS or s == sizes[0]),
-    )
-    depth, width = min(k.extent, _MOST_DEPTH), _LANES
-    transposed = b.across == 1 and b.along != 1
-    while 4 * (m * depth + 2 * m * width + (2 * depth * width if transposed else 0)) > chip.nram - STACK or 4 * depth * width > chip.wram:
-        depth = max(depth // 2, 1)
-    text, buffers = frame(stage, ("rows", "sum", "part", "slice", "turned", "weights", "m"))
-    outer = tuple(axis for axis in stage.spatial if axis is not row and axis is not column)
-    i, j, p = (text.name(axis.var) for axis in (row, column, k))
-    step = stride(stage.buffer, stage.indices, row.var)
-    row_tiles, column_tiles = -(-row.extent // m), column.extent // width
-    tasks = row_tiles * column_tiles * prod((axis.extent for axis in outer), start=1)
+def _tiles(c: Contraction) -> list[Tile]:
+    """Return the tiles that are worth a look."""
+    depths = {c.depth.extent} if c.depth.extent <= _MOST_DEPTH else set()
+    depths |= {d for d in (512, 256, 128, 64) if d < c.depth.extent}
+    found = []
+    for rows in (m for m in _ROWS if m <= c.row.extent):
+        for depth in depths:
+            steps = prod((axis.extent for axis in c.outer), start=-(-c.depth.extent // depth))
+            counts = [1, *(t for t in (2, 4, 8, 16, 32) if rows * t < 2 * c.row.extent)] if steps == 1 else [1]
+            for tiles in counts:
+                found.append(Tile(rows, tiles, depth, False))
+                if tiles > 1 or steps > 1:
+                    found.append(Tile(rows, tiles, depth, True))
+    return found
 
-    def address(held: Any, indices: Any) -> str:
-        return "&" + text.at(held, indices)
 
-    ctype = TYPES[str(a.load.ty)]
-    held = {"rows": (ctype, m * depth), "sum": ("float", m * width), "part": ("float", m * width)}
-    held |= {"slice": (ctype, depth * width), "turned": (ctype, depth * width)} if transposed else {}
-    lines = [
-        signature(name, buffers, stage.buffer, text),
-        *(f"  __nram__ {kind} {array}[{size}];" for array, (kind, size) in held.items()),
-        f"  __wram__ {ctype} weights[{depth * width}];",
-        f"  for (int task = taskId; task < {tasks}; task += taskDim) {{",
-    ]
-    taking = spread(outer, f"{row_tiles} * {column_tiles}", text)
-    lines += ["    " + line for line in taking]
-    lines += [
-        f"    const int {i} = task / {column_tiles}{f' % {row_tiles}' if outer else ''} * {m}, {j} = task % {column_tiles} * {width};",
-        f"    const int m = {length(i, m, row.extent)};",
-        f"    __bang_write_zero(sum, m * {width});",
-        f"    for (int {p} = 0; {p} < {k.extent}; {p} += {depth}) {{",
-        f"      const int n = {length(p, depth, k.extent)};",
-        f"      __memcpy(rows, {address(source(a.load), a.load.indices)}, n * sizeof({ctype}), GDRAM2NRAM, n * sizeof({ctype}), {a.across} * sizeof({ctype}), m - 1);",
-    ]
-    from_b = address(source(b.load), b.load.indices)
-    if transposed:
-        lines += [
-            f"      __memcpy(slice, {from_b}, {width} * sizeof({ctype}), GDRAM2NRAM, {width} * sizeof({ctype}), {b.along} * sizeof({ctype}), n - 1);",
-            f"      __bang_transpose(turned, slice, n, {width});",
-            f"      __memcpy(weights, turned, n * {width} * sizeof({ctype}), NRAM2WRAM);",
-        ]
+def _fits(c: Contraction, t: Tile, chip: Chip) -> bool:
+    size, copies = BYTES[c.a.dtype], 2 if t.ahead else 1
+    steps = _steps(c, t)
+    results = (2 if t.tiles > 1 and t.ahead else 1) + (steps > 1)
+    nram = copies * t.rows * t.depth * size + results * t.rows * _LANES * 4
+    if c.turned:
+        nram += (1 + (copies if steps > 1 else 1)) * t.depth * _LANES * size
+    wram = (copies if steps > 1 else 1) * t.depth * _LANES * size
+    return nram <= chip.nram - STACK and wram <= chip.wram
+
+
+def _steps(c: Contraction, t: Tile) -> int:
+    return prod((axis.extent for axis in c.outer), start=-(-c.depth.extent // t.depth))
+
+
+def _tasks(c: Contraction, t: Tile) -> int:
+    return -(-c.row.extent // (t.rows * t.tiles)) * (c.column.extent // _LANES) * prod((axis.extent for axis in c.batch), start=1)
+
+
+def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
+    """Estimate the time of the busiest core, as :mod:`tvm_xpiler.verify.estimate` counts it."""
+    size, steps = BYTES[c.a.dtype], _steps(c, t)
+
+    def copy(pieces: int, piece: int) -> float:
+        return RATES.call + pieces * max(piece, RATES.piece) * RATES.transfer
+
+    rows = copy(1, t.rows * t.depth * size) if _packed(c.a, c, t) else copy(t.rows, t.depth * size)
+    if c.turned:
+        weights = copy(t.depth, _LANES * size) + 2 * RATES.call + t.depth * _LANES * size * (1 + RATES.near)
     else:
-        lines.append(
-            f"      __memcpy(weights, {from_b}, n * sizeof({ctype}), GDRAM2WRAM, n * sizeof({ctype}), {b.across} * sizeof({ctype}), {width} - 1);"
+        weights = copy(1, _LANES * t.depth * size) if _packed(c.b, c, t) else copy(_LANES, t.depth * size)
+    product = RATES.call + t.rows * t.depth * _LANES * RATES.product
+    out = copy(1, t.rows * _LANES * 4) if c.column.extent == _LANES else copy(t.rows, _LANES * 4)
+    if steps == 1:
+        moved, computed, before = rows + out, product, weights
+        inner = t.tiles
+    else:
+        moved, computed, before = rows + weights, product + RATES.call + t.rows * _LANES * 4, out + RATES.call + t.rows * _LANES * 4
+        inner = steps
+    loop = inner * (max(moved, computed) if t.ahead else moved + computed) + (min(moved, computed) if t.ahead else 0)
+    return -(-_tasks(c, t) // (chip.clusters * CORES)) * (before + loop)
+
+
+def _packed(o: Operand, c: Contraction, t: Tile) -> bool:
+    """Say whether the rows of an operand's tile lie behind one another."""
+    return o.along == 1 and o.across == c.depth.extent == t.depth
+
+
+def _kernel(c: Contraction, t: Tile, name: str, chip: Chip) -> Kernel:
+    return _Writer(c, t, name, chip).kernel()
+
+
+class _Writer:
+    """Writes the kernel of one contraction."""
+
+    def __init__(self, c: Contraction, t: Tile, name: str, chip: Chip) -> None:
+        self.c, self.t, self.name, self.chip = c, t, name, chip
+        self.text, self.buffers = frame(
+            c.stage, ("rows", "sum", "part", "slice", "turned", "weights", "m", "into", "from", "first", "step")
         )
-    lines += [
-        f"      __bang_matmul(part, rows, weights, m, n, {width});",
-        f"      __bang_add(sum, sum, part, m * {width});",
-        "    }",
-        f"    __memcpy({address(stage.buffer, stage.indices)}, sum, {width} * sizeof(float), NRAM2GDRAM, {step} * sizeof(float), {width} * sizeof(float), m - 1);",
-        "  }",
-        "}",
-    ]
-    share = -(-tasks // (chip.clusters * CORES))
-    traffic = 4.0 * (m * k.extent + width * k.extent * (3 if transposed else 1) + 2 * m * width)
-    cost = share * (4 * traffic + m * width * k.extent / _PEAK)
-    return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: weights are copied to WRAM as they lie",))
+        self.i, self.j, self.k = (self.text.name(axis.var) for axis in (c.row, c.column, c.depth))
+        self.ctype, self.size = TYPES[c.a.dtype], f"sizeof({TYPES[c.a.dtype]})"
+        self.lines: list[str] = []
+        self.pad = "    "
+
+    def put(self, line: str) -> None:
+        self.lines.append(self.pad + line)
+
+    def kernel(self) -> Kernel:
+        c, t = self.c, self.t
+        steps, twice = _steps(c, t), 2 if t.ahead else 1
+        row_tasks, columns = -(-c.row.extent // (t.rows * t.tiles)), c.column.extent // _LANES
+        held = {"rows": (self.ctype, twice * t.rows * t.depth), "sum": ("float", (twice if t.tiles > 1 else 1) * t.rows * _LANES)}
+        if steps > 1:
+            held["part"] = ("float", t.rows * _LANES)
+        if c.turned:
+            held |= {"slice": (self.ctype, (twice if steps > 1 else 1) * t.depth * _LANES), "turned": (self.ctype, t.depth * _LANES)}
+        weights = (twice if steps > 1 and not c.turned else 1) * t.depth * _LANES
+        self.lines = [
+            signature(self.name, self.buffers, c.stage.buffer, self.text),
+            *(f"  __nram__ {kind} {array}[{size}];" for array, (kind, size) in held.items()),
+            f"  __wram__ {self.ctype} weights[{weights}];",
+            f"  for (int task = taskId; task < {_tasks(c, t)}; task += taskDim) {{",
+        ]
+        for line in spread(c.batch, f"{row_tasks} * {columns}", self.text):
+            self.put(line)
+        cut = f" % {row_tasks}" if c.batch else ""
+        start = f"task / {columns}{cut} * {t.rows * t.tiles}"
+        self.put(f"const int {self.j} = task % {columns} * {_LANES};")
+        if steps == 1:
+            self.rows_in_turn(start)
+        else:
+            self.put(f"const int {self.i} = {start};")
+            self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
+            self.depth_in_turn()
+        self.lines += ["  }", "}"]
+        notes: tuple[str, ...] = (f"{c.stage.name}: weights are copied to WRAM as they lie",)
+        if t.ahead:
+            notes += (f"{c.stage.name}: the next tile is copied while one is computed",)
+        return Kernel("\n".join(self.lines) + "\n", self.buffers, _cost(c, t, self.chip), notes)
+
+    # ---- one step of the depth: rows in turn ----
+    def rows_in_turn(self, start: str) -> None:
+        c, t = self.c, self.t
+        self.put(f"const int {self.k} = 0, n = {c.depth.extent};")
+        self.load_weights("weights", "slice", wait=True)
+        self.turn_weights("slice", "weights")
+        if t.tiles == 1:
+            self.put(f"const int {self.i} = {start};")
+            self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
+            self.load_rows("rows", wait=True)
+            self.put(f"__bang_matmul(sum, rows, weights, m, n, {_LANES});")
+            self.store("sum", wait=True)
+            return
+        end = f"smaller(first + {t.rows * t.tiles}, {c.row.extent})"
+        self.put(f"const int first = {start}, last = {end};")
+        if not t.ahead:
+            self.put(f"for (int {self.i} = first; {self.i} < last; {self.i} += {t.rows}) {{")
+            self.pad += "  "
+            self.put(f"const int m = smaller({t.rows}, last - {self.i});")
+            self.load_rows("rows", wait=True)
+            self.put(f"__bang_matmul(sum, rows, weights, m, n, {_LANES});")
+            self.store("sum", wait=True)
+        else:
+            block = t.rows * t.depth
+            self.put("{")
+            self.pad += "  "
+            self.put(f"const int {self.i} = first, m = smaller({t.rows}, last - first);")
+            self.load_rows("rows", wait=False)
+            self.pad = self.pad[:-2]
+            self.put("}")
+            self.put("__sync();")
+            self.put(f"for (int step = first, from = 0; step < last; step += {t.rows}, from ^= 1) {{")
+            self.pad += "  "
+            self.put(f"if (step + {t.rows} < last) {{")
+            self.pad += "  "
+            self.put(f"const int {self.i} = step + {t.rows}, m = smaller({t.rows}, last - {self.i});")
+            self.load_rows(f"rows + (from ^ 1) * {block}", wait=False)
+            self.pad = self.pad[:-2]
+            self.put("}")
+            self.put(f"const int {self.i} = step, m = smaller({t.rows}, last - step);")
+            self.put(f"__bang_matmul(sum + from * {t.rows * _LANES}, rows + from * {block}, weights, m, n, {_LANES});")
+            self.put("__sync();")
+            self.store(f"sum + from * {t.rows * _LANES}", wait=False)
+        self.pad = self.pad[:-2]
+        self.put("}")
+        if t.ahead:
+            self.put("__sync();")
+
+    # ---- several steps of the depth ----
+    def depth_in_turn(self) -> None:
+        c, t = self.c, self.t
+        steps, cuts = _steps(c, t), -(-c.depth.extent // t.depth)
+        self.put(f"__bang_write_zero(sum, m * {_LANES});")
+        if t.ahead:
+            self.put("{")
+            self.pad += "  "
+            self.position("0", cuts)
+            self.load_rows("rows", wait=False)
+            self.load_weights("weights", "slice", wait=False)
+            self.pad = self.pad[:-2]
+            self.put("}")
+            self.put("__sync();")
+        self.put(f"for (int step = 0{', from = 0' if t.ahead else ''}; step < {steps}; ++step{', from ^= 1' if t.ahead else ''}) {{")
+        self.pad += "  "
+        rows, weights = "rows", "weights"
+        if t.ahead:
+            self.put(f"if (step + 1 < {steps}) {{")
+            self.pad += "  "
+            self.position("(step + 1)", cuts)
+            self.load_rows(f"rows + (from ^ 1) * {t.rows * t.depth}", wait=False)
+            slot = f" + (from ^ 1) * {t.depth * _LANES}"
+            self.load_weights(f"weights{slot}", f"slice{slot}", wait=False)
+            self.pad = self.pad[:-2]
+            self.put("}")
+            rows, weights = f"rows + from * {t.rows * t.depth}", weights if c.turned else f"weights + from * {t.depth * _LANES}"
+        self.position("step", cuts)
+        if not t.ahead:
+            self.load_rows("rows", wait=True)
+            self.load_weights("weights", "slice", wait=True)
+        self.turn_weights(f"slice + from * {t.depth * _LANES}" if t.ahead else "slice", "weights")
+        self.put(f"__bang_matmul(part, {rows}, {weights}, m, n, {_LANES});")
+        self.put(f"__bang_add(sum, sum, part, m * {_LANES});")
+        if t.ahead:
+            self.put("__sync();")
+        self.pad = self.pad[:-2]
+        self.put("}")
+        self.store("sum", wait=True)
+
+    def position(self, step: str, cuts: int) -> None:
+        """Declare the reduced axes of a step."""
+        below = str(cuts)
+        self.put(f"const int {self.k} = {f'{step} % {cuts} * {self.t.depth}' if cuts > 1 else '0'};")
+        for axis in reversed(self.c.outer):
+            self.put(f"const int {self.text.name(axis.var)} = {step} / ({below}) % {axis.extent};")
+            below = f"{below} * {axis.extent}"
+        self.put(f"const int n = {length(self.k, self.t.depth, self.c.depth.extent)};")
+
+    # ---- copies ----
+    def load_rows(self, target: str, wait: bool) -> None:
+        self.copy(target, self.c.a, "m", "GDRAM2NRAM", wait)
+
+    def load_weights(self, target: str, slice_: str, wait: bool) -> None:
+        """Copy weights to WRAM, or, where they have to be turned, a slice of them to NRAM."""
+        b = self.c.b
+        if not self.c.turned:
+            self.copy(target, b, str(_LANES), "GDRAM2WRAM", wait)
+            return
+        call = "__memcpy" if wait else "__memcpy_async"
+        place = f"&{self.text.at(source(b.load), b.load.indices)}"
+        row = f"{_LANES} * {self.size}"
+        self.put(f"{call}({slice_}, {place}, {row}, GDRAM2NRAM, {row}, {b.along} * {self.size}, n - 1);")
+
+    def turn_weights(self, slice_: str, target: str) -> None:
+        if self.c.turned:
+            self.put(f"__bang_transpose(turned, {slice_}, n, {_LANES});")
+            self.put(f"__memcpy({target}, turned, n * {_LANES} * {self.size}, NRAM2WRAM);")
+
+    def copy(self, target: str, o: Operand, count: str, way: str, wait: bool) -> None:
+        call = "__memcpy" if wait else "__memcpy_async"
+        place = f"&{self.text.at(source(o.load), o.load.indices)}"
+        if _packed(o, self.c, self.t):
+            self.put(f"{call}({target}, {place}, {count} * n * {self.size}, {way});")
+        else:
+            self.put(f"{call}({target}, {place}, n * {self.size}, {way}, n * {self.size}, {o.across} * {self.size}, {count} - 1);")
+
+    def store(self, what: str, wait: bool) -> None:
+        stage = self.c.stage
+        call = "__memcpy" if wait else "__memcpy_async"
+        step = stride(stage.buffer, stage.indices, self.c.row.var)
+        place = f"&{self.text.at(stage.buffer, stage.indices)}"
+        row = f"{_LANES} * sizeof(float)"
+        if step == _LANES:
+            self.put(f"{call}({place}, {what}, m * {row}, NRAM2GDRAM);")
+        else:
+            self.put(f"{call}({place}, {what}, {row}, NRAM2GDRAM, {step} * sizeof(float), {row}, m - 1);")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from codegen_bang.builtins import BINARY, CASTS, COMMUTES, UNARY, VECTOR_TYPES
+from codegen_bang.builtins import BINARY, CASTS, COMMUTES, RECIPROCAL, UNARY, VECTOR_TYPES
+from codegen_bang.composites import chosen, erf, is_one, plain
 from codegen_bang.stage import slope, stride
 from tvm_xpiler.core.ctext import C_NUMBERS, number
 from tvm_xpiler.core.expressions import is_load, loads, mentions, replaced, source
@@ -78,6 +79,7 @@ class Arrays:
 
 
 Operand = str | Vector
+OUTERMOST = 2  # depth of the lines of a task
 
 
 class Vectorizer:
@@ -93,6 +95,9 @@ class Vectorizer:
         self.scalar_loops: list[str] = []
         self.cuts = 0
         self.traffic = 0  # transfers of a span, of which strided ones count 16
+        self.ahead: dict[str, int] | None = {}  # arrays that are copied before all else, with their line; None: others are, too
+        self.stored: str | None = None  # the array that is copied out last
+        self.far = 0  # scalar accesses to device memory
         self.work = 0  # vector operations on a span, of which scalar loops count 64
 
     def put(self, line: str) -> None:
@@ -102,7 +107,9 @@ class Vectorizer:
     def value(self, e: Any) -> Operand:
         """Emit code for ``e``; return a scalar's text, or the array that holds the vector."""
         if not mentions(e, self.axis):
+            self.far += len(loads(e))
             return self.text.expr(e)
+        e = plain(e)
         kind = type(e).__name__
         if kind == "Cast" and {str(e.ty), str(e.value.ty)} == {"float32", "float64"}:
             return self.value(e.value)
@@ -116,12 +123,17 @@ class Vectorizer:
             op = str(e.op.name).split(".")[-1]
             if op in UNARY and narrow(e) in VECTOR_TYPES:
                 return self.unary(UNARY[op], self.value(e.args[0]), narrow(e))
+            if op == "erf" and narrow(e) in VECTOR_TYPES:
+                inner = self.value(e.args[0])
+                assert isinstance(inner, Vector)
+                return erf(self, inner, narrow(e))  # type: ignore[no-any-return]
             if op == "pow" and narrow(e) in VECTOR_TYPES and (times := _whole(e.args[1])) is not None:
                 return self.power(e, times)
             if op == "if_then_else":
                 return self.choice(e, e.args[0], e.args[1], e.args[2])
         elif kind == "Select":
-            return self.choice(e, e.condition, e.true_value, e.false_value)
+            masked = chosen(self, e.condition, e.true_value, e.false_value, narrow(e)) if mentions(e.condition, self.axis) else None
+            return masked if masked is not None else self.choice(e, e.condition, e.true_value, e.false_value)
         elif kind == "Cast" and (str(e.value.ty), str(e.ty)) in CASTS:
             inner = self.value(e.value)
             if isinstance(inner, Vector):
@@ -165,6 +177,10 @@ class Vectorizer:
             elif kind == "Sub":
                 self.call("__bang_mul_scalar", target, b.array, self.constant(-1, dtype))
                 self.call("__bang_add_scalar", target, target, a)
+            elif kind == "Div":
+                self.call(RECIPROCAL, target, b.array)
+                if not is_one(e.a):
+                    self.call("__bang_mul_scalar", target, target, a)
             else:
                 dividend = self.filled(a, dtype)
                 self.call(both, target, dividend.array, b.array)
@@ -228,6 +244,10 @@ class Vectorizer:
             self.traffic += 16
         else:
             return None
+        if self.depth != OUTERMOST or self.count != "n":
+            self.ahead = None
+        elif self.ahead is not None:
+            self.ahead[target] = len(self.lines) - 1
         vector = Vector(target, False)
         self.loaded.append((e, vector))
         return vector
@@ -253,6 +273,16 @@ class Vectorizer:
         text = self.text.expr(e)
         self.text.names[self.axis] = kept
         return text
+
+    def taken(self, dtype: str) -> str:
+        """Return an array for results."""
+        return self.arrays.take(dtype)
+
+    def given(self, result: str, *others: str) -> Vector:
+        """Return an array's vector, and give others back."""
+        for array in others:
+            self.arrays.give(Vector(array, True))
+        return Vector(result, True)
 
     # ---- conditions ----
     def choice(self, e: Any, condition: Any, yes: Any, no: Any) -> Vector:

@@ -1,0 +1,210 @@
+"""A stage along a vector: which axis, in pieces of which length, and whether the next piece is copied while one is computed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import prod
+
+from codegen_bang.builtins import BINARY, JOINS, POOLS, VECTOR_TYPES
+from codegen_bang.kernel import Kernel, frame, joined, length, merged, neutral, signature, spread
+from codegen_bang.stage import Axis, Stage, stride
+from codegen_bang.vectorize import BYTES, OUTERMOST, TYPES, Arrays, Vector, Vectorizer
+from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
+
+_ALIGN = 64  # elements that a span is a multiple of, where it is cut
+_WINDOW = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How a vector is cut.
+
+    Attributes:
+        span: Elements of a piece.
+        ahead: Whether a core copies the next piece while it computes one.
+        cost: Of the busiest core, by estimate.
+    """
+
+    span: int
+    ahead: bool
+    cost: float
+
+
+def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | None:
+    """Return the kernel whose vector runs along the last output axis (``over`` is ``spatial``) or along the last reduced one."""
+    if over == "spatial":
+        stage = merged(stage)
+        if not stage.spatial or stride(stage.buffer, stage.indices, stage.spatial[-1].var) != 1:
+            return None
+    elif not stage.reduces or stage.kind not in POOLS or stage.dtype not in VECTOR_TYPES or stage.guard is not None:
+        return None
+    axis = stage.spatial[-1] if over == "spatial" else stage.reduces[-1]
+    text, buffers = frame(stage, ("into", "from"))
+    arrays = Arrays(set(text.used))
+    v = Vectorizer(text, axis.var, arrays)
+    body = _along_output(stage, v) if over == "spatial" else _along_reduction(stage, v)
+    if body is None:
+        return None
+    pieces = _pieces(stage, axis, v, chip, over)
+    span = pieces.span
+    outer = tuple(a for a in stage.spatial if a is not axis)
+    chunks = -(-axis.extent // span) if over == "spatial" else 1
+    tasks = prod((a.extent for a in outer), start=chunks)
+    position = text.name(axis.var)
+    taking = spread(outer, str(chunks), text)
+    if over == "spatial":
+        chunk = "task" if not outer else f"task % {chunks}"
+        taking.append(f"const int {position} = {f'{chunk} * {span}' if chunks > 1 else '0'};")
+        taking.append(f"const int n = {length(position, span, axis.extent)};")
+    body = [line.replace("@SPAN", str(span)).replace("@LENGTH", length(position, span, axis.extent)) for line in body]
+    lines = [signature(name, buffers, stage.buffer, text)]
+    if pieces.ahead:
+        lines += _ahead(v, body, taking, tasks, span)
+    else:
+        lines += [f"  __nram__ {TYPES[dtype]} {array}[{span}];" for array, dtype in arrays.dtypes.items()]
+        lines.append(f"  for (int task = taskId; task < {tasks}; task += taskDim) {{")
+        lines += ["    " + line for line in taking] + body
+        lines.append("  }")
+    lines.append("}")
+    notes = tuple(f"{stage.name}: scalar loop for {what}" for what in dict.fromkeys(v.scalar_loops))
+    if pieces.ahead:
+        notes += (f"{stage.name}: the next piece is copied while one is computed",)
+    return Kernel("\n".join(lines) + "\n", buffers, pieces.cost, notes)
+
+
+def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str) -> Pieces:
+    """Return how the vector is cut at the least cost, as :mod:`tvm_xpiler.verify.estimate` counts it."""
+    others = prod((a.extent for a in stage.spatial if a is not axis), start=1)
+    repeats = prod((a.extent for a in stage.reduces if a is not axis), start=1)
+
+    def cost_of(span: int, ahead: bool) -> float:
+        chunks = -(-axis.extent // span)
+        tasks, rounds = (others * chunks, repeats) if over == "spatial" else (others, repeats * chunks)
+        width = BYTES[stage.dtype] * min(span, axis.extent)
+        moved = v.traffic * (width * RATES.transfer + RATES.call)
+        computed = v.work * (width + RATES.call) + v.far * RATES.far_scalar
+        share = -(-tasks // (chip.clusters * CORES)) * rounds
+        return share * max(moved, computed) + min(moved, computed) if ahead else share * (moved + computed)
+
+    def room(size: int) -> int:
+        return (chip.nram - STACK) // max(size, 1) // _ALIGN * _ALIGN
+
+    longest = min(axis.extent, room(v.arrays.bytes))
+    found = [Pieces(longest, False, cost_of(longest, False))]
+    if over == "spatial":
+        spans = [n for n in (longest, *(_ALIGN << i for i in range(16))) if n <= longest]
+        found += [Pieces(n, False, cost_of(n, False)) for n in spans]
+        if v.ahead is not None:
+            twice = sum(BYTES[v.arrays.dtypes[array]] for array in {*v.ahead, *([v.stored] if v.stored else [])})
+            found += [Pieces(n, True, cost_of(n, True)) for n in spans if n <= room(v.arrays.bytes + twice)]
+    return min(found, key=lambda p: (p.cost, p.ahead, -p.span))
+
+
+def _ahead(v: Vectorizer, body: list[str], taking: list[str], tasks: int, span: int) -> list[str]:
+    """Return the lines of a kernel that copies the next piece while it computes one: arrays that are copied have two halves."""
+    assert v.ahead is not None
+    loads = {array: body[at] for array, at in v.ahead.items()}
+    *computing, store = [line for at, line in enumerate(body) if at not in v.ahead.values()]
+    halves = [*loads, *([v.stored] if v.stored is not None and v.stored not in loads else [])]
+    kinds = v.arrays.dtypes
+    lines = [
+        f"  __nram__ {TYPES[kinds[a]]} {a}_both[{2 * span}];" if a in halves else f"  __nram__ {TYPES[kinds[a]]} {a}[{span}];"
+        for a in kinds
+    ]
+
+    def issue(task: str, pad: str) -> list[str]:
+        copies = [
+            re.sub(rf"__memcpy\({array}\b", f"__memcpy_async({array}_both + into * {span}", line.strip()) for array, line in loads.items()
+        ]
+        return [pad + re.sub(r"\btask\b", task, line) for line in taking] + [pad + copy for copy in copies]
+
+    lines += [f"  if (taskId < {tasks}) {{", "    const int first = taskId, into = 0;", *issue("first", "    "), "  }", "  __sync();"]
+    lines += [
+        f"  for (int task = taskId, from = 0; task < {tasks}; task += taskDim, from ^= 1) {{",
+        f"    if (task + taskDim < {tasks}) {{",
+    ]
+    lines += ["      const int next = task + taskDim, into = from ^ 1;", *issue("next", "      "), "    }"]
+    lines += [f"    {TYPES[kinds[a]]}* {a} = {a}_both + from * {span};" for a in halves]
+    lines += ["    " + line for line in taking] + computing + ["    __sync();"]
+    lines.append(store.replace("__memcpy(", "__memcpy_async(") if v.stored in halves and v.stored not in loads else store)
+    return [*lines, "  }", "  __sync();"]
+
+
+def _along_output(stage: Stage, v: Vectorizer) -> list[str] | None:
+    """Write a stage's value for a piece of its last output axis."""
+    dtype = stage.dtype
+    v.depth = OUTERMOST
+    ctype = TYPES[dtype]
+    if stage.guard is not None:
+        cut = v.cut(stage.guard)
+        if cut is None or cut.low or cut.high:
+            return None
+        v.ahead = None
+        v.put(f"if (!({' && '.join(cut.when)})) continue;")
+    if stage.kind is None:
+        found = v.value(stage.value)
+        held = found if isinstance(found, Vector) else v.filled(found, dtype)
+        if v.arrays.dtypes[held.array] != dtype:
+            return None
+    else:
+        if dtype not in VECTOR_TYPES:
+            return None
+        held = v.filled(neutral(stage.kind, dtype), dtype)
+        for axis in stage.reduces:
+            i = v.text.name(axis.var)
+            v.put(f"for (int {i} = 0; {i} < {axis.extent}; ++{i}) {{")
+            v.depth += 1
+        found = v.value(stage.value)
+        both, one = BINARY[JOINS[stage.kind]]
+        if isinstance(found, Vector):
+            v.call(both, held.array, held.array, found.array)
+        else:
+            v.call(str(one), held.array, held.array, found)
+        for _ in stage.reduces:
+            v.depth -= 1
+            v.put("}")
+    place = v.address(stage.buffer, stage.indices)
+    v.stored = held.array
+    v.put(f"__memcpy({place}, {held.array}, {v.count} * sizeof({ctype}), NRAM2GDRAM);")
+    v.traffic += 1
+    return v.lines
+
+
+def _along_reduction(stage: Stage, v: Vectorizer) -> list[str] | None:
+    """Reduce pieces of the last reduced axis by a pool, and join them in a scalar."""
+    assert stage.kind is not None
+    axis, dtype = stage.reduces[-1], stage.dtype
+    v.depth = OUTERMOST
+    total, position = "total", v.text.name(axis.var)
+    ctype = TYPES[dtype]
+    v.put(f"{ctype} {total} = {neutral(stage.kind, dtype)};")
+    for outer in stage.reduces[:-1]:
+        i = v.text.name(outer.var)
+        v.put(f"for (int {i} = 0; {i} < {outer.extent}; ++{i})")
+        v.depth += 1
+    v.put(f"for (int {position} = 0; {position} < {axis.extent}; {position} += @SPAN) {{")
+    v.depth += 1
+    v.put("const int n = @LENGTH;")
+    found = v.value(stage.value)
+    if not isinstance(found, Vector) or v.arrays.dtypes[found.array] != dtype:
+        return None
+    part, result = v.arrays.take(dtype), v.arrays.take(dtype)
+    pool, w = POOLS[stage.kind], _WINDOW
+    for size, windowed in ((axis.extent // w * w, True), (axis.extent % w, False)):  # in two steps: shorter sums round less
+        if size and windowed:
+            v.put(f"{pool}({part}, {found.array}, 1, 1, n, 1, {w}, {w}, 1);")
+            v.put(f"{pool}({result}, {part}, 1, 1, n / {w}, 1, n / {w}, 1, 1);")
+            v.put(f"{total} = {joined(stage.kind, total, f'{result}[0]')};")
+        elif size:
+            v.put(f"if (n % {w}) {{")
+            v.put(f"  {pool}({result}, {found.array} + n / {w} * {w}, 1, 1, n % {w}, 1, n % {w}, 1, 1);")
+            v.put(f"  {total} = {joined(stage.kind, total, f'{result}[0]')};")
+            v.put("}")
+    v.work += 2
+    v.depth -= 1
+    v.put("}")
+    v.depth = OUTERMOST
+    v.put(f"{v.text.at(stage.buffer, stage.indices)} = {total};")
+    v.far += 1
+    return v.lines
