@@ -2,7 +2,7 @@
 
 python benchmarks/targets.py cpu MANIFEST               # C sources: g++ -O3 -march=native against the LLVM library
 python benchmarks/targets.py prepare MANIFEST FOLDER    # CUDA sources: both texts, with timers around every launch
-python benchmarks/targets.py run FOLDER                 # there: needs nvcc and python alone
+python benchmarks/targets.py run FOLDER                 # there: needs nvcc; PyTorch is timed beside, where it is
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import argparse
 import ctypes
 import math
+import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from peers import milliseconds, peer
 
 TIMER = """
 #include <cstdio>
@@ -28,10 +32,10 @@ static double xp_total = 0;
   for (int i_ = 0; i_ < 2; ++i_) { __VA_ARGS__; } \\
   float best_ = 1e30f; \\
   for (int r_ = 0; r_ < 3; ++r_) { \\
-    cudaEventRecord(b_); for (int i_ = 0; i_ < 5; ++i_) { __VA_ARGS__; } cudaEventRecord(e_); cudaEventSynchronize(e_); \\
+    cudaEventRecord(b_); for (int i_ = 0; i_ < 20; ++i_) { __VA_ARGS__; } cudaEventRecord(e_); cudaEventSynchronize(e_); \\
     float ms_; cudaEventElapsedTime(&ms_, b_, e_); if (ms_ < best_) best_ = ms_; \\
   } \\
-  xp_total += best_ / 5; } while (0)
+  xp_total += best_ / 20; } while (0)
 """
 
 
@@ -75,20 +79,23 @@ def prepare(manifest: Path, out: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("ours", result.targets["cuda"].emitted.text), ("theirs", read_source(entry.file).text)):
             (folder / f"{name}.cu").write_text(f"#include <cuda_runtime.h>\n{TIMER}{timed(text)}{main}")
+        (folder / "dtype").write_text(problem.tensors[0].dtype)
         print(f"{entry.file.name}: prepared, grade {result.lifted.grade}")
     return 0
 
 
 def run(out: Path) -> int:
     """Compile and time both texts of every folder, three times in turns."""
-    ratios = []
-    for folder in sorted(p.parent for p in out.glob("*/ours.cu")):
+    ratios: list[float] = []
+    against: list[float] = []
+    folders = sorted(p.parent for p in out.glob("*/ours.cu"))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        built = list(pool.map(_built, folders))
+    for folder, error in zip(folders, built, strict=True):
         times: dict[str, list[float]] = {"ours": [], "theirs": []}
         try:
-            for name in times:
-                subprocess.run(
-                    ["nvcc", "-arch=sm_90", "-O3", "-o", name, f"{name}.cu"], cwd=folder, check=True, capture_output=True, text=True
-                )
+            if error is not None:
+                raise error
             for _ in range(3):
                 for name, found in times.items():
                     done = subprocess.run([f"./{name}"], cwd=folder, check=True, capture_output=True, text=True, timeout=15)
@@ -97,7 +104,27 @@ def run(out: Path) -> int:
             print(f"{folder.name:44} {type(error).__name__}: {str(getattr(error, 'stderr', '') or error)[:160]}", flush=True)
             continue
         _row(folder.name, times["ours"], times["theirs"], ratios)
+        try:
+            call = peer(folder.name, (folder / "dtype").read_text())
+            if call is not None:
+                low, median, high = milliseconds(call)
+                against.append(median / statistics.median(times["ours"]))
+                print(f"{'':44} torch {median:8.4f} ms ({low:.4f} to {high:.4f})  {against[-1]:59.2f}x", flush=True)
+        except (ImportError, RuntimeError) as failure:
+            print(f"{'':44} torch: {str(failure).splitlines()[0][:120]}", flush=True)
+    if against:
+        mean = math.exp(sum(map(math.log, against)) / len(against))
+        print(f"geometric mean {mean:.2f}x of torch over {len(against)} kernels; slower than torch: {sum(r < 1 for r in against)}")
     return _summary(ratios)
+
+
+def _built(folder: Path) -> subprocess.SubprocessError | None:
+    try:
+        for name in ("ours", "theirs"):
+            subprocess.run(["nvcc", "-arch=sm_90", "-O3", "-o", name, f"{name}.cu"], cwd=folder, check=True, capture_output=True, text=True)
+    except subprocess.SubprocessError as error:
+        return error
+    return None
 
 
 def _row(name: str, ours: list[float], theirs: list[float], ratios: list[float]) -> None:
