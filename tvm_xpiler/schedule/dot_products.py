@@ -11,6 +11,7 @@ from tvm_xpiler.schedule.dot_intrinsics import DotProduct
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, largest_divisor, product_of_loads
 
+_NARROW = frozenset({"int8", "uint8", "int16"})
 _ACCUMULATORS = 24  # of 32 vector registers
 _MOST_VECTORS = 4
 _MIN_ROWS = 4  # below, packing costs more than it saves
@@ -33,11 +34,15 @@ def dot_products(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) 
     narrow = "avx512vnni" in machine.features or ("avxvnni" in machine.features and machine.lanes == 8)
     if factors is None or not narrow or len(seen.strides) != 3 or seen.dtypes[0] != "int32" or any(s is None for s in seen.strides):
         return False
+    if any(dtype not in _NARROW for dtype in seen.dtypes[1:]):
+        return False
     group = 2 if seen.dtypes[1] == "int16" else 4
     loops = _seen(seen, group, machine.lanes)
     if loops is None:
         return False
     left = 3 - loops.right
+    if "int16" in seen.dtypes[1:] and seen.dtypes[1] != seen.dtypes[2]:
+        return False
     dot = DotProduct(seen.dtypes[left], seen.dtypes[loops.right], machine.lanes, factors[0] == loops.right - 1)
     if not available(dot.name):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvm_xpiler.core.expressions import children
 from tvm_xpiler.core.tir import Schedule, ScheduleError
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
@@ -67,7 +68,7 @@ def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
         nonlocal count
         if type(e).__name__ == "TensorLoad" and e.source.same_as(buffer):
             count += 1
-        for child in _children(e):
+        for child in children(e):
             visit(child)
 
     body = sch.get(reader).body
@@ -75,20 +76,11 @@ def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
     return max(count, 1)
 
 
-def _children(e: Any) -> list[Any]:
-    found = [
-        getattr(e, name)
-        for name in ("a", "b", "value", "condition", "true_value", "false_value")
-        if hasattr(e, name) and type(e).__name__ not in {"IntImm", "FloatImm"}
-    ]
-    return [c for c in [*found, *getattr(e, "args", ()), *getattr(e, "indices", ())] if hasattr(c, "ty")]
-
-
 def _cheap(e: Any) -> bool:
     kind = type(e).__name__
     if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")) in _DEAR):
         return False
-    return all(_cheap(child) for child in _children(e))
+    return all(_cheap(child) for child in children(e))
 
 
 def row_depth(sch: Schedule) -> int:

@@ -12,6 +12,8 @@ from tvm_xpiler.schedule.fusion import move_under, row_depth
 from tvm_xpiler.schedule.query import blocks, nest
 
 _MIN_ROWS = 16
+_WIDE = 8192  # elements of a row up to which one block alone does it while others idle
+_ROW_THREADS = 128
 _MIN_ROW = 32  # elements below which a block of threads has too little to do
 
 
@@ -24,17 +26,34 @@ def row_blocks(sch: Schedule, machine: Machine) -> Schedule | None:
     names = [str(trial.get(b).name_hint) for b in blocks(trial)]
     try:
         before = nest(trial, trial.get_sblock(names[-1]))
-        if prod(before.extents[:depth]) < _MIN_ROWS:
-            return None
+        rows = prod(before.extents[:depth])
         names = _accumulators(trial, names, depth)
         row = move_under(trial, names, depth)
-        trial.bind(row, "blockIdx.x")
         widest = max(_inner(trial, name) for name in names)
-        if widest < _MIN_ROW or _shared_bytes(trial, names) > machine.shared:
+        if widest < _MIN_ROW:
+            return _row_threads(sch, depth, rows, machine)
+        if (rows < _MIN_ROWS and widest > _WIDE) or _shared_bytes(trial, names) > machine.shared:
             return None
+        trial.bind(row, "blockIdx.x")
         threads = next((n for n in (256, 128, 64) if machine.max_threads >= n and widest >= 2 * n), machine.lanes)
         for name in names:
             _threads(trial, name, threads, machine)
+    except ScheduleError:
+        return None
+    return None if overrun(sch.mod, trial.mod) else trial
+
+
+def _row_threads(sch: Schedule, depth: int, rows: int, machine: Machine) -> Schedule | None:
+    """Return ``sch`` with each short row in a thread of its own, what stages hand on in registers."""
+    trial = sch.copy()
+    names = [str(trial.get(b).name_hint) for b in blocks(trial)]
+    try:
+        row = move_under(trial, names, depth)
+        for name in names[:-1]:
+            trial.set_scope(trial.get_sblock(name), 0, "local")
+        _, thread = trial.split(row, [None, min(max(machine.lanes, 1 << (rows - 1).bit_length()), _ROW_THREADS, machine.max_threads)])
+        trial.bind(trial.get_loops(trial.get_sblock(names[-1]))[0], "blockIdx.x")
+        trial.bind(thread, "threadIdx.x")
     except ScheduleError:
         return None
     return None if overrun(sch.mod, trial.mod) else trial

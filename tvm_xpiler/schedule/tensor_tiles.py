@@ -19,8 +19,8 @@ _TURNS = ((4, 0), (2, 0), (1, 0))  # where there are no asynchronous copies
 _WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
 _FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
 _PARTS = (1, 2, 4, 8, 16, 32)
-_LEAST_DEPTH = 512  # of a part
-_RATE, _BANDWIDTH, _LAUNCH = 1024, 14, 5000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
+_LEAST_DEPTH = 128  # of a part
+_RATE, _BANDWIDTH, _LAUNCH = 512, 14, 3000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, mac
 def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> int:
     """Return into how many parts a reduction is cut that are summed up later: more than one where tiles are too few for all cores.
 
-    A part more costs its partial result, written and read again, and a second kernel.
+    A part more costs its partial result, written and read again, and a second kernel. The constants order 40 measured choices on an H200.
     """
     costs = {}
     for parts in _PARTS:
