@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -112,7 +114,7 @@ def test_a_long_reduction_of_few_tiles_is_split() -> None:
     target = _gemm("half, float, false, false, false", 1, (64, 64, 4096))
     assert target.ok, target.verdicts
     assert target.emitted.text.count("__global__") == 2
-    assert str(target.emitted.plan).startswith("k0_0, k0_1 = split(C.k0, [8, None])\nC_rf = rfactor(k0_0, 0)\n")
+    assert re.match(r"k0_0, k0_1 = split\(C.k0, \[\d+, None\]\)\nC_rf = rfactor\(k0_0, 0\)\n", str(target.emitted.plan))
     machine = gpu_machine("sm_90")
     assert choose_parts(1024, 1024, 1024, 1, "float16", machine) == 1
     assert choose_parts(64, 64, 4096, 4096, "float16", machine) == 1
