@@ -313,3 +313,15 @@ def test_what_a_kernel_would_cost_is_counted() -> None:
     assert costs["vector"].near_scalars == 0
     assert costs["scalar"].near_scalars >= 2 * 2048
     assert costs["scalar"].cost > 1.5 * costs["vector"].cost
+
+
+@pytest.mark.parametrize("mode", ["tracked", "algebraic"])
+@pytest.mark.parametrize("name", ["k.cu", "k.hip", "k.mlu", "k.cpp"])
+def test_every_header_compiles_with_floats_that_are_classes(name: str, mode: str) -> None:
+    """Where it does not, verdicts fall back to a fixed tolerance without a word."""
+    body = "void k(const float* x, float* y) { for (int i = 0; i < 64; ++i) y[i] = x[i] * 0.3f + 1.0f; }\n"
+    head = {"k.cpp": 'extern "C" ', "k.mlu": "#include <bang.h>\n__mlu_entry__ "}.get(name, "__global__ ")
+    launch = {} if name == "k.cpp" else {"grid": (1, 1, 1), "block": None if name == "k.mlu" else (1, 1, 1)}
+    session = Session(SourceFile(name, head + body), None, Options(**launch))  # type: ignore[arg-type]
+    session.problem()
+    assert session.oracle.available(mode)

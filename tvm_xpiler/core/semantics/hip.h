@@ -91,7 +91,9 @@ XP_FN xp_f32 xp_element(xp_f32 a, int) { return a; }
 XP_FN xp_f64 xp_element(xp_f64 a, int) { return a; }
 XP_FN xp_f32 xp_element(xp_half4 a, int e) { return (xp_f32)a[e]; }
 XP_FN xp_f32 xp_element(xp_bf4 a, int e) { return (xp_f32)a[e]; }
+#ifndef XP_TRACKED  // a tracked float has no bits
 XP_FN xp_f32 xp_element(xp_short4 a, int e) { return __uint_as_float((unsigned)(unsigned short)a[e] << 16); }  // bfloat16 by its bits
+#endif
 XP_FN int xp_element(int a, int e) { return (int)(signed char)(a >> (8 * e)); }
 XP_FN int xp_element(long a, int e) { return (int)(signed char)(a >> (8 * e)); }
 template <class C> XP_FN int xp_mfma_row(int M, int lane, int r) {
