@@ -18,6 +18,7 @@ from sketch_repair.limits import broken_limit
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.api import lift
 from tvm_xpiler.core.errors import XpilerError
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import ScheduleError
 from tvm_xpiler.manifest import read_manifest
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply
@@ -133,7 +134,7 @@ def main() -> None:
         if lifted.grade != "A":
             continue
         for target in ("llvm", "cuda", "hip"):
-            task = Task.of(lifted.func, target)
+            task = Task.of(lifted.func, TargetSpec(target))
             try:
                 plan = Rules().propose(task, 1).plans[0]
             except ScheduleError:

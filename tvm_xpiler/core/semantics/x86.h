@@ -149,6 +149,7 @@ template <int N, int M> XP_FN xp_words<N> xp_part(const xp_words<M>& a, int k) {
   XP_FN R P##dpbusd_avx_epi32(R c, R a, R b) { return xp_dpbusd(c, a, b); }                            \
   XP_FN R P##dpbusds_epi32(R c, R a, R b) { return xp_dpbusds(c, a, b); }                              \
   XP_FN R P##dpwssd_epi32(R c, R a, R b) { return xp_dpwssd(c, a, b); }                                \
+  XP_FN R P##dpwssd_avx_epi32(R c, R a, R b) { return xp_dpwssd(c, a, b); }                            \
   XP_FN R P##slli_epi32(R a, int n) { return xp_shl32(a, n); }                                         \
   XP_FN R P##srli_epi32(R a, int n) { return xp_shr32(a, n); }                                         \
   XP_FN R P##srai_epi32(R a, int n) { return xp_sar32(a, n); }                                         \
