@@ -5,6 +5,7 @@ python benchmarks/dot_products.py [SIZE ...]
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import statistics
 import subprocess
@@ -60,9 +61,12 @@ def main() -> int:
     from tvm_xpiler.emit.llvm import emit_llvm
     from tvm_xpiler.session import Session
 
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[512, 1024])
+    sizes = parser.parse_args().sizes
     machine = host_machine()
     print(f"{machine.cores} cores, {', '.join(sorted(machine.features))}")
-    for size in [int(n) for n in sys.argv[1:]] or [512, 1024]:
+    for size in sizes:
         for left, right in (("uint8", "int8"), ("int8", "int8")):
             source = SOURCE.format(left=f"{left}_t", right=f"{right}_t")
             session = Session(SourceFile("gemm.cpp", source), None, Options(scalars=dict.fromkeys("MNK", size)))
