@@ -16,7 +16,6 @@ _ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -
 
 # comparison -> builtin of a vector and a scalar, and the comparison with sides exchanged
 _COMPARISONS = {"LT": ("lt", "GT"), "LE": ("le", "GE"), "GT": ("gt", "LT"), "GE": ("ge", "LE"), "EQ": ("eq", "EQ"), "NE": ("ne", "NE")}
-_OPPOSITE = {"LT": "GE", "LE": "GT", "GT": "LE", "GE": "LT", "EQ": "NE", "NE": "EQ"}
 
 
 class Writer(Protocol):
@@ -62,7 +61,7 @@ def is_one(e: Any) -> bool:
 
 
 def erf(w: Writer, x: Any, dtype: str) -> Any:
-    """Write ``erf`` of a vector."""
+    """Write ``erf`` of a vector of numbers; of what is not a number it makes 1."""
     over, square, top, under = (w.taken(dtype) for _ in range(4))
     w.call("__bang_mineq_scalar", over, x.array, f"{_ERF_LIMIT}f")
     w.call("__bang_maxeq_scalar", over, over, f"{-_ERF_LIMIT}f")
@@ -96,7 +95,8 @@ def chosen(w: Writer, condition: Any, yes: Any, no: Any, dtype: str) -> Any | No
     compared, scalar = w.value(left), w.value(right)
     mask, other = w.taken(dtype), w.taken(dtype)
     w.call(f"__bang_{_COMPARISONS[kind][0]}_scalar", mask, compared.array, scalar)
-    w.call(f"__bang_{_COMPARISONS[_OPPOSITE[kind]][0]}_scalar", other, compared.array, scalar)
+    w.call("__bang_mul_scalar", other, mask, "-1.0f" if dtype == "float32" else "(half)-1.0f")
+    w.call("__bang_add_scalar", other, other, "1.0f" if dtype == "float32" else "(half)1.0f")  # what is not a number goes here, too
     w.call("__bang_mul_scalar", mask, mask, w.value(yes))
     rest = w.value(no)
     if isinstance(rest, str):

@@ -54,7 +54,7 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
     else:
         kernels = [(f"{entry}_{stage.name}", best(stage, f"{entry}_{stage.name}", chip)) for stage in found]
         cost = sum(kernel.cost for _, kernel in kernels)
-        notes = [f"estimate: {cost:.3g} bytes of transfer per core on {chip.name}; no chip was used"]
+        notes = [f"estimate: {cost:.3g} bytes of vector work per core on {chip.name}; no chip was used"]
     text = _document(kernels, problem, func, chip)
     notes += [note for _, kernel in kernels for note in kernel.notes]
     return Emitted("bang", text, ".mlu", None, IRModule({"main": func}), None, (), tuple(notes), "float64" in func.script())

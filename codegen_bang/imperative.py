@@ -12,7 +12,7 @@ from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.imperative import DevicePrinter, launches
 
 _STACK_ELEMENTS = 64  # larger arrays lie in NRAM
-_LAUNCH = float(2**30)  # bytes of transfer that scalar code is worth, whatever it does: nothing is known of it
+_LAUNCH = float(2**30)  # bytes of vector work that scalar code is worth, whatever it does: nothing is known of it
 
 
 class ScalarPrinter(Text, DevicePrinter):

@@ -20,7 +20,7 @@ class Kernel:
     Attributes:
         text: The whole definition.
         buffers: Its parameters, in order.
-        cost: Our estimate, in bytes of transfer per core that it is worth; nothing was measured on a chip.
+        cost: Our estimate, in bytes of vector work of the busiest core that it is worth; nothing was measured on a chip.
         notes: Where scalar code was needed.
     """
 

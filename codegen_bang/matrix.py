@@ -83,7 +83,7 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
     if not legal:
         return None
     tile = min(legal, key=lambda t: _cost(seen, t, chip))
-    return _kernel(seen, tile, name, chip)
+    return _Writer(seen, tile, name, chip).kernel()
 
 
 def contraction(stage: Stage) -> Contraction | None:
@@ -182,10 +182,6 @@ def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
 def _packed(o: Operand, c: Contraction, t: Tile) -> bool:
     """Say whether the rows of an operand's tile lie behind one another."""
     return o.along == 1 and o.across == c.depth.extent == t.depth
-
-
-def _kernel(c: Contraction, t: Tile, name: str, chip: Chip) -> Kernel:
-    return _Writer(c, t, name, chip).kernel()
 
 
 class _Writer:

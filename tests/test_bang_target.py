@@ -64,3 +64,12 @@ def test_chips_that_have_no_form(arch: str, code: str) -> None:
     with pytest.raises(XpilerError) as caught:
         translate(ENTRIES["relu"].file, "bang", Options(scalars={"n": 100}, arch=arch))
     assert caught.value.code == code
+
+
+def test_a_choice_of_constants_sends_what_is_no_number_where_the_source_does() -> None:
+    """``inf - inf`` is in the inputs: both comparisons of it are false."""
+    text = "void f(const float* x, const float* z, float* y, int n) { for (int i = 0; i < n; i++) y[i] = x[i] - z[i] > 0.25f ? 2.0f : -3.0f; }\n"
+    target = translate(SourceFile("f.c", text), "bang", Options(scalars={"n": 7000})).targets["bang"]
+    assert target.ok, [v.mismatch or v.reason for v in target.verdicts]
+    assert "__bang_gt_scalar" in target.emitted.text
+    assert not any("scalar loop" in note or "imperative" in note for note in target.emitted.notes)

@@ -69,6 +69,15 @@ _symbolic_option = click.option(
     "--symbolic", multiple=True, metavar="NAME", help="A scalar that stays a parameter of the result, or all; may be repeated."
 )
 
+_targets_option = click.option(
+    "--to",
+    "targets",
+    multiple=True,
+    default=("llvm",),
+    show_default=True,
+    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
+)
+_arch_option = click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
 _intrinsics_option = click.option("--intrinsics", is_flag=True, help="Write C++ text with vector intrinsics instead of vectorized loops.")
 
 
@@ -113,16 +122,9 @@ def _options(o: dict[str, Any]) -> Any:
 
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--to",
-    "targets",
-    multiple=True,
-    default=("llvm",),
-    show_default=True,
-    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
-)
+@_targets_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+@_arch_option
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
@@ -190,7 +192,7 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
     from tvm_xpiler.batch.worker import translated
     from tvm_xpiler.core.targets import target_specs
 
-    specs = target_specs(targets, entries[0].options.arch)
+    names = tuple(spec.name for spec in target_specs(targets))
 
     def report(result: Any) -> None:
         if as_json:
@@ -202,7 +204,7 @@ def _translate_many(entries: list[Any], targets: tuple[str, ...], out: Path | No
         records.append(translated(job, targets, out, report) | {"seconds": time.perf_counter() - begin})
         if not as_json:
             tqdm.write(kernel_line(records[-1], False), file=_out.file)
-    (_err if as_json else _out).print(totals(records, tuple(spec.name for spec in specs)))
+    (_err if as_json else _out).print(totals(records, names))
     return exit_code(records)
 
 
@@ -217,16 +219,9 @@ def _internal(error: Exception) -> XpilerError:
 
 @app.command()
 @click.argument("sources", nargs=-1)
-@click.option(
-    "--to",
-    "targets",
-    multiple=True,
-    default=("llvm",),
-    show_default=True,
-    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
-)
+@_targets_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for bundles and reports.")
-@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+@_arch_option
 @click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
 @batch_options
@@ -265,7 +260,7 @@ def lift(kernel: Path, **o: Any) -> None:
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary.")
-@click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+@_arch_option
 @_intrinsics_option
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:

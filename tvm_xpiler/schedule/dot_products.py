@@ -8,6 +8,7 @@ from typing import Any
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule
 from tvm_xpiler.schedule.dot_intrinsics import DotProduct
+from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, largest_divisor, product_of_loads
 
@@ -91,19 +92,13 @@ def _pack(sch: Schedule, block: Any, loops: _Loops, group: int, lanes: int) -> b
     j, k = names[at["column"]], names[at["depth"]]
     outer = [n for n in names if n not in {j, k}]
     order = ", ".join([*outer, f"{j} // {lanes}", f"{k} // {group}", f"{j} % {lanes}", f"{k} % {group}"])
-    sch.transform_layout(packing, ("write", 0), _layout(f"lambda {', '.join(names)}: ({order})"))
+    sch.transform_layout(packing, ("write", 0), index_map(f"lambda {', '.join(names)}: ({order})"))
     own = list(sch.get_loops(packing))
     rows, row = sch.split(own[at["column"]], [None, lanes])
     groups, element = sch.split(own[at["depth"]], [None, group])
     sch.reorder(*(own[d] for d in range(len(shape)) if d not in at.values()), rows, groups, row, element)
     sch.parallel(sch.fuse(*(own[d] for d in range(len(shape)) if d not in at.values()), rows))
     return True
-
-
-def _layout(text: str) -> Any:
-    from tvm_xpiler.schedule.index_maps import index_map
-
-    return index_map(text)
 
 
 def _tile(sch: Schedule, block: Any, seen: BlockFacts, loops: _Loops, dot: DotProduct) -> None:

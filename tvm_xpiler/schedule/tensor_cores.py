@@ -199,7 +199,8 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
 def _regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], turned: bool) -> tuple[Any, bool] | None:
     """Lay an operand out so that its last two dimensions are those of a matrix.
 
-    Returns the block that copies it, and whether its loops run across the layout; None where the operand lies so already; windows that overlap (a convolution's) are unrolled so, in the tiles that are staged.
+    Returns the block that copies it, and whether its loops run across the layout; None where the operand lies so already. Windows that
+    overlap (a convolution's) are unrolled so, in the tiles that are staged.
     """
     node = sch.get(block)
     last = [axes[1], axes[0]] if turned else list(axes)

@@ -1,7 +1,8 @@
 // BANG C: what the builtins mean, on the primitives of spmd.h. Public sources: the Cambricon BANG C developer guide, the
 // declarations in llvm-mlu (CNCC 3.x) and the use in mlu-ops; no chip was at hand. Assumed, and not written there: activations are
-// exact (the chip's tables are good to about 1 %); weights in WRAM are read in the order in which they
-// were copied. Asynchronous copies are made when they are issued, and what they touch may not be used before a wait. XP_ADDRESS and XP_COUNT are the chip's alignment rules for vector operands, in bytes.
+// exact (the chip's tables are good to about 1 %); weights in WRAM are read in the order in which they were copied. Asynchronous
+// copies are made when they are issued, and what they touch may not be used before a wait. XP_ADDRESS and XP_COUNT are the chip's
+// alignment rules for vector operands, in bytes.
 // A cluster is a block, its cores are the threads of that block.
 #pragma once
 #ifndef XP_WARP

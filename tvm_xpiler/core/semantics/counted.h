@@ -1,5 +1,5 @@
 // What a kernel costs by estimate, on a chip that is not here: each call of a builtin is counted before it runs, and each access of
-// the kernel's own code to memory. Times are in bytes of transfer that they are worth; the rates are data (core/chips.py). A core's
+// the kernel's own code to memory. Times are in bytes of vector work that they are worth; the rates are data (core/chips.py). A core's
 // copies and its computing add up, unless a copy is asynchronous: then the longer of the two counts, up to the next __sync.
 // Included by the text (after macros that wrap every builtin, see verify/estimate.py) and by runtime.cpp.
 #pragma once
