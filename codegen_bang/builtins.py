@@ -24,7 +24,6 @@ UNARY: dict[str, str] = {
     "sqrt": "__bang_sqrt",
     "rsqrt": "__bang_rsqrt",
     "exp2": "__bang_pow2",
-    "log2": "__bang_active_log2",
     "tanh": "__bang_active_tanh",
     "sin": "__bang_sin",
     "cos": "__bang_cos",
@@ -32,7 +31,31 @@ UNARY: dict[str, str] = {
     "abs": "__bang_abs",
 }
 
-RECIPROCAL = "__bang_active_reciphp"
+RECIPROCAL = "__bang_recip"
+DIVISION = "__bang_div"
+
+# What the public declarations say of architectures: the first that has a builtin, those after it that lack it, and what stands for it
+# on earlier ones. The activations of the 200 series are tables of limited range.
+SINCE: dict[str, int] = {
+    **dict.fromkeys(
+        ("__bang_sqrt", "__bang_rsqrt", "__bang_recip", "__bang_pow2", "__bang_sin", "__bang_cos", "__bang_abs", "__bang_div"), 322
+    ),
+    **dict.fromkeys(("__bang_maxeq_scalar", "__bang_mineq_scalar", "__bang_float2half_rn"), 322),
+    **dict.fromkeys((f"__bang_{test}_scalar" for test in ("lt", "le", "gt", "ge", "eq", "ne")), 322),
+}
+ABSENT: dict[str, frozenset[int]] = {"__bang_div": frozenset({372})}
+EARLIER: dict[str, str] = {
+    "__bang_sqrt": "__bang_active_sqrthp",
+    "__bang_rsqrt": "__bang_active_rsqrthp",
+    "__bang_abs": "__bang_active_abs",
+}
+FLOAT_ONLY = frozenset({"__bang_sqrt", "__bang_rsqrt", "__bang_recip", "__bang_pow2", "__bang_sin", "__bang_cos"})
+
+
+def has(builtin: str, arch: int) -> bool:
+    """Say whether an architecture has a builtin itself."""
+    return SINCE.get(builtin, 0) <= arch and arch not in ABSENT.get(builtin, ())
+
 
 # (from, to) -> builtin: dst, src, count
 CASTS: dict[tuple[str, str], str] = {

@@ -27,8 +27,8 @@ class Writer(Protocol):
         """Return the text of a scalar, or the array of a vector."""
         ...
 
-    def call(self, builtin: str, *arguments: str) -> None:
-        """Write a call for the whole vector."""
+    def call(self, builtin: str, target: str, *sources: str) -> None:
+        """Write a call for the whole vector; what the chip lacks, by what it has."""
         ...
 
     def taken(self, dtype: str) -> str:
@@ -75,6 +75,14 @@ def erf(w: Writer, x: Any, dtype: str) -> Any:
     w.call("__bang_mul", over, over, top)
     w.call("__bang_div", over, over, under)
     return w.given(over, square, top, under)
+
+
+def log2(w: Writer, x: Any) -> Any:
+    """Write the logarithm to base 2 of a vector of float32."""
+    result = w.taken("float32")
+    w.call("__bang_active_loghp", result, x.array)
+    w.call("__bang_mul_scalar", result, result, "1.44269504f")
+    return w.given(result, *([x.array] if x.free else []))
 
 
 def chosen(w: Writer, condition: Any, yes: Any, no: Any, dtype: str) -> Any | None:

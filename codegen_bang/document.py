@@ -20,6 +20,9 @@ from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
 _HELPERS = """__mlu_func__ int larger(int a, int b) { return a > b ? a : b; }
 __mlu_func__ int smaller(int a, int b) { return a < b ? a : b; }
 """
+_WHOLE = """// Operands of vector operations are whole pieces of 128 elements.
+__mlu_func__ int whole(int n) { return (n + 127) / 128 * 128; }
+"""
 _MACROS = {
     "xp_max(": "#define xp_max(a, b) ((a) > (b) ? (a) : (b))",
     "xp_min(": "#define xp_min(a, b) ((a) < (b) ? (a) : (b))",
@@ -43,8 +46,6 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
     chip = CHIPS.get(arch or DEFAULT_CHIP)
     if chip is None:
         raise EmitError("XP402", f"unknown chip '{arch}'", hint=f"known: {', '.join(CHIPS)}")
-    if chip.address > 1:
-        raise EmitError("XP401", f"tails of vectors on {chip.name}, whose operands are aligned, are not written yet", hint="--arch mlu370")
     found = stages(func)
     if any(t.dtype == "float64" for t in problem.tensors):
         raise EmitError("XP401", "BANG has no double, and a parameter points to doubles")
@@ -57,7 +58,9 @@ def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emit
         notes = [f"estimate: {cost:.3g} bytes of vector work per core on {chip.name}; no chip was used"]
     text = _document(kernels, problem, func, chip)
     notes += [note for _, kernel in kernels for note in kernel.notes]
-    return Emitted("bang", text, ".mlu", None, IRModule({"main": func}), None, (), tuple(notes), "float64" in func.script())
+    return Emitted(
+        "bang", text, ".mlu", None, IRModule({"main": func}), None, (), tuple(notes), "narrow" if "float64" in func.script() else "tracked"
+    )
 
 
 def best(stage: Stage, name: str, chip: Chip) -> Kernel:
@@ -78,6 +81,8 @@ def _document(kernels: list[tuple[str, Kernel]], problem: Problem, func: PrimFun
     head += [macro for used, macro in _MACROS.items() if used in body]
     if "larger(" in body or "smaller(" in body:
         head += [_HELPERS]
+    if "whole(" in body:
+        head += [_WHOLE]
     names = {param: tensor.name for param, tensor in zip(func.params, problem.tensors, strict=True)}
     temporaries = list(func.body.block.alloc_buffers)
     names |= {buffer: str(buffer.name) for buffer in temporaries}

@@ -17,6 +17,8 @@ _SIDES = (4, 8, 16, 32, 64, 128, 256)
 
 def transpose_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
     """Return the kernel of a copy whose source is contiguous along another axis than its target, or None where a stage is no such copy."""
+    if chip.count > 1:  # sides must be whole pieces there
+        return None
     load = stage.value
     if stage.kind is not None or stage.guard is not None or not is_load(load) or len(stage.spatial) < 2 or stage.dtype not in VECTOR_TYPES:
         return None

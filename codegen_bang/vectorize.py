@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from codegen_bang.builtins import BINARY, CASTS, COMMUTES, RECIPROCAL, UNARY, VECTOR_TYPES
-from codegen_bang.composites import chosen, erf, is_one, plain
+from codegen_bang.builtins import BINARY, CASTS, COMMUTES, DIVISION, EARLIER, RECIPROCAL, UNARY, VECTOR_TYPES, has
+from codegen_bang.composites import chosen, erf, is_one, log2, plain
+from codegen_bang.series import can, issue
 from codegen_bang.stage import slope, stride
+from tvm_xpiler.core.chips import Chip
 from tvm_xpiler.core.ctext import C_NUMBERS, number
 from tvm_xpiler.core.expressions import is_load, loads, mentions, replaced, source
 from tvm_xpiler.core.tir import identical, tirx
@@ -85,14 +87,15 @@ OUTERMOST = 2  # depth of the lines of a task
 class Vectorizer:
     """Writes code for one kernel: expressions over ``axis``, whose C variable holds the first of ``count`` positions."""
 
-    def __init__(self, text: Text, axis: Any, arrays: Arrays) -> None:
-        self.text, self.axis, self.arrays = text, axis, arrays
+    def __init__(self, text: Text, axis: Any, arrays: Arrays, chip: Chip) -> None:
+        self.text, self.axis, self.arrays, self.chip = text, axis, arrays, chip
         self.lines: list[str] = []
         self.depth = 1
         self.count = "n"
         self.first = text.name(axis)
         self.loaded: list[tuple[Any, Vector]] = []
         self.scalar_loops: list[str] = []
+        self.tables: list[str] = []  # activations that stand for a function and hold for a range of arguments
         self.cuts = 0
         self.traffic = 0  # transfers of a span, of which strided ones count 16
         self.ahead: dict[str, int] | None = {}  # arrays that are copied before all else, with their line; None: others are, too
@@ -117,13 +120,15 @@ class Vectorizer:
             found = self.load(e)
             if found is not None:
                 return found
-        elif kind in BINARY and narrow(e) in VECTOR_TYPES:
+        elif kind in BINARY and narrow(e) in VECTOR_TYPES and self.fits(kind, e):
             return self.binary(kind, e)
         elif kind == "Call":
             op = str(e.op.name).split(".")[-1]
-            if op in UNARY and narrow(e) in VECTOR_TYPES:
+            if op in UNARY and narrow(e) in VECTOR_TYPES and can(UNARY[op], self.chip):
                 return self.unary(UNARY[op], self.value(e.args[0]), narrow(e))
-            if op == "erf" and narrow(e) == "float32":  # the coefficients are beyond half
+            if op == "log2" and narrow(e) == "float32":
+                return log2(self, self.value(e.args[0]))  # type: ignore[no-any-return]
+            if op == "erf" and narrow(e) == "float32" and can(DIVISION, self.chip):  # the coefficients are beyond half
                 inner = self.value(e.args[0])
                 assert isinstance(inner, Vector)
                 return erf(self, inner, narrow(e))  # type: ignore[no-any-return]
@@ -134,7 +139,7 @@ class Vectorizer:
         elif kind == "Select":
             masked = chosen(self, e.condition, e.true_value, e.false_value, narrow(e)) if mentions(e.condition, self.axis) else None
             return masked if masked is not None else self.choice(e, e.condition, e.true_value, e.false_value)
-        elif kind == "Cast" and (str(e.value.ty), str(e.ty)) in CASTS:
+        elif kind == "Cast" and (str(e.value.ty), str(e.ty)) in CASTS and can(CASTS[str(e.value.ty), str(e.ty)], self.chip):
             inner = self.value(e.value)
             if isinstance(inner, Vector):
                 target = self.arrays.take(str(e.ty))
@@ -143,9 +148,25 @@ class Vectorizer:
                 return Vector(target, True)
         return self.scalars(e)
 
-    def call(self, builtin: str, *arguments: str) -> None:
-        self.put(f"{builtin}({', '.join(arguments)}, {self.count});")
+    def fits(self, kind: str, e: Any) -> bool:
+        """Say whether the chip divides vectors by what an expression divides by."""
+        return kind != "Div" or has(RECIPROCAL, self.chip.arch) or not mentions(e.b, self.axis)
+
+    @property
+    def whole(self) -> str:
+        """The count of vector operations: where the chip has a rule, it is rounded up to full pieces."""
+        return self.count if self.chip.count == 1 else f"whole({self.count})"
+
+    def line(self, builtin: str, *arguments: str) -> None:
+        """Write a call for the whole vector."""
+        self.put(f"{builtin}({', '.join(arguments)}, {self.whole});")
         self.work += 1
+        if "_active_" in builtin and (builtin in EARLIER.values() or self.chip.count > 1):
+            self.tables.append(builtin)
+
+    def call(self, builtin: str, target: str, *sources: str) -> None:
+        """Write a call for the whole vector; what the chip lacks, by what it has."""
+        issue(self, self.arrays.dtypes[target], builtin, target, *sources)
 
     def binary(self, kind: str, e: Any) -> Vector:
         both, one = BINARY[kind]
@@ -164,6 +185,8 @@ class Vectorizer:
             target = self.target(dtype, a)
             if one is not None:
                 self.call(one, target, a.array, b)
+            elif dtype == "float32" and not has(both, self.chip.arch):
+                self.call("__bang_mul_scalar", target, a.array, f"1.0f / ({b})")
             else:
                 divisor = self.filled(b, dtype)
                 self.call(both, target, a.array, divisor.array)
@@ -219,7 +242,7 @@ class Vectorizer:
     def filled(self, scalar: str, dtype: str) -> Vector:
         """Return an array that holds one value everywhere."""
         target = self.arrays.take(dtype)
-        self.put(f"__bang_write_value({target}, {self.count}, {scalar});")
+        self.put(f"__bang_write_value({target}, {self.whole}, {scalar});")
         self.work += 1
         return Vector(target, True)
 
@@ -318,6 +341,9 @@ class Vectorizer:
 
     def move(self, target: str, found: Operand) -> None:
         """Put a value where it belongs."""
+        if self.chip.address > 1 and not isinstance(found, Vector):
+            found = self.filled(found, self.arrays.dtypes[target.partition(" ")[0]])
+            self.arrays.give(found)
         if isinstance(found, Vector):
             dtype = self.arrays.dtypes[found.array]
             self.put(f"__memcpy({target}, {found.array}, {self.count} * sizeof({TYPES[dtype]}), NRAM2NRAM);")

@@ -13,6 +13,7 @@ from codegen_bang.vectorize import BYTES, OUTERMOST, TYPES, Arrays, Vector, Vect
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
 
 _ALIGN = 64  # elements that a span is a multiple of, where it is cut
+_WHOLE = 128  # elements that spans are multiples of where the chip has rules: 128 bytes of the narrowest type
 _WINDOW = 32
 
 
@@ -42,7 +43,7 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     axis = stage.spatial[-1] if over == "spatial" else stage.reduces[-1]
     text, buffers = frame(stage, ("into", "from"))
     arrays = Arrays(set(text.used))
-    v = Vectorizer(text, axis.var, arrays)
+    v = Vectorizer(text, axis.var, arrays, chip)
     body = _along_output(stage, v) if over == "spatial" else _along_reduction(stage, v)
     if body is None:
         return None
@@ -60,14 +61,18 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     body = [line.replace("@SPAN", str(span)).replace("@LENGTH", length(position, span, axis.extent)) for line in body]
     lines = [signature(name, buffers, stage.buffer, text)]
     if pieces.ahead:
-        lines += _ahead(v, body, taking, tasks, span)
+        lines += _ahead(v, body, taking, tasks, span)  # with the arrays
     else:
         lines += [f"  __nram__ {TYPES[dtype]} {array}[{span}];" for array, dtype in arrays.dtypes.items()]
+        lines += _cleared(dict.fromkeys(arrays.dtypes, span), chip)
         lines.append(f"  for (int task = taskId; task < {tasks}; task += taskDim) {{")
         lines += ["    " + line for line in taking] + body
         lines.append("  }")
     lines.append("}")
     notes = tuple(f"{stage.name}: scalar loop for {what}" for what in dict.fromkeys(v.scalar_loops))
+    notes += tuple(
+        f"{stage.name}: {builtin} is a table of limited range and precision on {chip.name}" for builtin in dict.fromkeys(v.tables)
+    )
     if pieces.ahead:
         notes += (f"{stage.name}: the next piece is copied while one is computed",)
     return Kernel("\n".join(lines) + "\n", buffers, pieces.cost, notes)
@@ -87,13 +92,19 @@ def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str) -> P
         share = -(-tasks // (chip.clusters * CORES)) * rounds
         return share * max(moved, computed) + min(moved, computed) if ahead else share * (moved + computed)
 
-    def room(size: int) -> int:
-        return (chip.nram - STACK) // max(size, 1) // _ALIGN * _ALIGN
+    unit = _ALIGN if chip.count == 1 else _WHOLE
 
-    longest = min(axis.extent, room(v.arrays.bytes))
+    def room(size: int) -> int:
+        return (chip.nram - STACK) // max(size, 1) // unit * unit
+
+    extent = axis.extent if chip.count == 1 else -(-axis.extent // unit) * unit
+    longest = min(extent, room(v.arrays.bytes))
+    if over == "reduction" and chip.count > 1:  # it is halved until one piece is left
+        fitting = [unit << i for i in range(20) if unit << i <= room(v.arrays.bytes)]
+        longest = next((n for n in fitting if n >= extent), fitting[-1])
     found = [Pieces(longest, False, cost_of(longest, False))]
     if over == "spatial":
-        spans = [n for n in (longest, *(_ALIGN << i for i in range(16))) if n <= longest]
+        spans = [n for n in (longest, *(unit << i for i in range(16))) if n <= longest]
         found += [Pieces(n, False, cost_of(n, False)) for n in spans]
         if v.ahead is not None:
             twice = sum(BYTES[v.arrays.dtypes[array]] for array in {*v.ahead, *([v.stored] if v.stored else [])})
@@ -113,6 +124,8 @@ def _ahead(v: Vectorizer, body: list[str], taking: list[str], tasks: int, span: 
         for a in kinds
     ]
 
+    lines += _cleared({f"{a}_both" if a in halves else a: 2 * span if a in halves else span for a in kinds}, v.chip)
+
     def issue(task: str, pad: str) -> list[str]:
         copies = [
             re.sub(rf"__memcpy\({array}\b", f"__memcpy_async({array}_both + into * {span}", line.strip()) for array, line in loads.items()
@@ -129,6 +142,11 @@ def _ahead(v: Vectorizer, body: list[str], taking: list[str], tasks: int, span: 
     lines += ["    " + line for line in taking] + computing + ["    __sync();"]
     lines.append(store.replace("__memcpy(", "__memcpy_async(") if v.stored in halves and v.stored not in loads else store)
     return [*lines, "  }", "  __sync();"]
+
+
+def _cleared(arrays: dict[str, int], chip: Chip) -> list[str]:
+    """Return lines that write arrays once, where vector operations run over the ends of pieces."""
+    return [] if chip.count == 1 else [f"  __bang_write_zero({array}, {size});" for array, size in arrays.items()]
 
 
 def _along_output(stage: Stage, v: Vectorizer) -> list[str] | None:
@@ -189,22 +207,40 @@ def _along_reduction(stage: Stage, v: Vectorizer) -> list[str] | None:
     found = v.value(stage.value)
     if not isinstance(found, Vector) or v.arrays.dtypes[found.array] != dtype:
         return None
-    part, result = v.arrays.take(dtype), v.arrays.take(dtype)
-    pool, w = POOLS[stage.kind], _WINDOW
-    for size, windowed in ((axis.extent // w * w, True), (axis.extent % w, False)):  # in two steps: shorter sums round less
-        if size and windowed:
-            v.put(f"{pool}({part}, {found.array}, 1, 1, n, 1, {w}, {w}, 1);")
-            v.put(f"{pool}({result}, {part}, 1, 1, n / {w}, 1, n / {w}, 1, 1);")
-            v.put(f"{total} = {joined(stage.kind, total, f'{result}[0]')};")
-        elif size:
-            v.put(f"if (n % {w}) {{")
-            v.put(f"  {pool}({result}, {found.array} + n / {w} * {w}, 1, 1, n % {w}, 1, n % {w}, 1, 1);")
-            v.put(f"  {total} = {joined(stage.kind, total, f'{result}[0]')};")
-            v.put("}")
-    v.work += 2
+    if v.chip.count > 1:
+        _halved(stage.kind, found.array, dtype, total, v)
+    else:
+        _pooled(stage.kind, axis, found.array, dtype, total, v)
     v.depth -= 1
     v.put("}")
     v.depth = OUTERMOST
     v.put(f"{v.text.at(stage.buffer, stage.indices)} = {total};")
     v.far += 1
     return v.lines
+
+
+def _halved(kind: str, held: str, dtype: str, total: str, v: Vectorizer) -> None:
+    """Reduce a vector by adding its upper half to its lower one, where pools take whole channels alone, and the last piece one by one."""
+    part, last = v.arrays.take(dtype), v.chip.count // BYTES[dtype]
+    v.put(f"__bang_write_value({part}, @SPAN, {neutral(kind, dtype)});")
+    v.put(f"__memcpy({part}, {held}, n * sizeof({TYPES[dtype]}), NRAM2NRAM);")
+    v.put(f"for (int half_n = @SPAN / 2; half_n >= {last}; half_n /= 2) {BINARY[JOINS[kind]][0]}({part}, {part}, {part} + half_n, half_n);")
+    v.put(f"for (int e = 0; e < {last}; ++e) {total} = {joined(kind, total, f'{part}[e]')};")
+    v.work += 4
+
+
+def _pooled(kind: str, axis: Axis, held: str, dtype: str, total: str, v: Vectorizer) -> None:
+    """Reduce a vector by pools over windows, in two steps: shorter sums round less."""
+    part, result = v.arrays.take(dtype), v.arrays.take(dtype)
+    pool, w = POOLS[kind], _WINDOW
+    for size, windowed in ((axis.extent // w * w, True), (axis.extent % w, False)):
+        if size and windowed:
+            v.put(f"{pool}({part}, {held}, 1, 1, n, 1, {w}, {w}, 1);")
+            v.put(f"{pool}({result}, {part}, 1, 1, n / {w}, 1, n / {w}, 1, 1);")
+            v.put(f"{total} = {joined(kind, total, f'{result}[0]')};")
+        elif size:
+            v.put(f"if (n % {w}) {{")
+            v.put(f"  {pool}({result}, {held} + n / {w} * {w}, 1, 1, n % {w}, 1, n % {w}, 1, 1);")
+            v.put(f"  {total} = {joined(kind, total, f'{result}[0]')};")
+            v.put("}")
+    v.work += 2

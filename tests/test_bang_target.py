@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,44 @@ def test_double_is_computed_as_float_and_says_so() -> None:
     assert "double" not in result.targets["bang"].emitted.text
 
 
-@pytest.mark.parametrize(("arch", "code"), [("mlu999", "XP402"), ("mlu270", "XP401")])
-def test_chips_that_have_no_form(arch: str, code: str) -> None:
+def test_an_unknown_chip() -> None:
     with pytest.raises(XpilerError) as caught:
-        translate(ENTRIES["relu"].file, "bang", Options(scalars={"n": 100}, arch=arch))
-    assert caught.value.code == code
+        translate(ENTRIES["relu"].file, "bang", Options(scalars={"n": 100}, arch="mlu999"))
+    assert caught.value.code == "XP402"
+
+
+@pytest.mark.parametrize("name", ["softmax_shared", "conv2d_padded", "row_mean_two_level", "rotary_embedding"])
+def test_aligned_vectors_of_the_200_series(name: str) -> None:
+    """Its rules are checked where the text runs: a vector that begins or ends between pieces is a finding."""
+    target = translate(ENTRIES[name].file, "bang", replace(ENTRIES[name].options, arch="mlu270")).targets["bang"]
+    assert target.ok, [v.mismatch or v.reason for v in target.verdicts]
+    assert "__bang_" in target.emitted.text
+    assert not any("imperative" in note for note in target.emitted.notes)
+
+
+def test_rules_of_the_200_series_are_checked() -> None:
+    source = SourceFile("f.c", "void f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = x[i] + 1; }\n")
+    text = translate(source, "bang", Options(scalars={"n": 701})).targets["bang"].emitted.text
+    with pytest.raises(XpilerError) as caught:
+        translate(SourceFile("f.mlu", text), "llvm", Options(scalars={"n": 701}, chip="mlu270"))
+    assert caught.value.code == "XP206"
+
+
+@pytest.mark.parametrize(
+    ("arch", "dtype", "used", "absent"),
+    [
+        ("mlu590", "float", ["__bang_div("], ["__bang_recip("]),
+        ("mlu370", "float", ["__bang_recip(", "__bang_mul("], ["__bang_div("]),
+        ("mlu370", "half", ["__bang_half2float(", "__bang_recip(", "__bang_float2half_rn("], ["__bang_div("]),
+        ("mlu270", "float", [" / "], ["__bang_div(", "__bang_recip(", "_scalar(t", "__bang_maxeq_scalar("]),
+    ],
+)
+def test_builtins_are_those_of_the_chip(arch: str, dtype: str, used: list[str], absent: list[str]) -> None:
+    text = f"#include <cuda_fp16.h>\n__global__ void f(const {dtype}* x, const {dtype}* z, {dtype}* y) {{ int i = blockIdx.x * 256 + threadIdx.x; {dtype} d = x[i] / z[i]; y[i] = d > ({dtype})0.5f ? d : ({dtype})0.5f; }}\n"
+    target = translate(SourceFile("f.cu", text), "bang", Options(grid=(30, 1, 1), block=(256, 1, 1), arch=arch)).targets["bang"]
+    assert target.ok, [v.mismatch or v.reason for v in target.verdicts]
+    assert all(name in target.emitted.text for name in used)
+    assert not any(name in target.emitted.text for name in absent)
 
 
 def test_a_choice_of_constants_sends_what_is_no_number_where_the_source_does() -> None:

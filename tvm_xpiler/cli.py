@@ -78,6 +78,9 @@ _targets_option = click.option(
     help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
 )
 _arch_option = click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+_tf32_option = click.option(
+    "--tf32", is_flag=True, help="Let tensor cores round the operands of float products to tf32 (10 bits of fraction)."
+)
 _intrinsics_option = click.option("--intrinsics", is_flag=True, help="Write C++ text with vector intrinsics instead of vectorized loops.")
 
 
@@ -115,7 +118,7 @@ def _options(o: dict[str, Any]) -> Any:
         scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
-        arch=o.get("arch"), intrinsics=bool(o.get("intrinsics")), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
+        arch=o.get("arch"), intrinsics=bool(o.get("intrinsics")), tf32=bool(o.get("tf32")), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
         warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip
 
@@ -130,6 +133,7 @@ def _options(o: dict[str, Any]) -> Any:
 @click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
 @_symbolic_option
 @_intrinsics_option
+@_tf32_option
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @plan_options
 @_launch_options
@@ -156,6 +160,7 @@ def translate(
                     e.options,
                     arch=o["arch"] or e.options.arch,
                     intrinsics=o["intrinsics"],
+                    tf32=o["tf32"],
                     symbolic=o["symbolic"] or e.options.symbolic,
                     **common,
                 ),
@@ -227,13 +232,14 @@ def _internal(error: Exception) -> XpilerError:
 @batch_options
 @_symbolic_option
 @_intrinsics_option
+@_tf32_option
 @_launch_options
 def batch(sources: tuple[str, ...], out: Path, **o: Any) -> None:
     """Translate many kernels: SOURCES are files, folders, patterns, manifests or compile_commands.json.
 
     Results are kept by content: what has not changed is not done again.
     """
-    kept = ("targets", "examine", "arch", "intrinsics", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
+    kept = ("targets", "examine", "arch", "intrinsics", "tf32", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
             "define", "include", "seed", "sets", "chip", "warp", "timeout")  # fmt: skip
     sources, settings = remembered(out, sources, {name: o[name] for name in kept}, o["resume"])
     o |= settings
@@ -262,15 +268,15 @@ def lift(kernel: Path, **o: Any) -> None:
 @click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary.")
 @_arch_option
 @_intrinsics_option
+@_tf32_option
 @_launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
-    from tvm_xpiler.core.targets import target_specs
     from tvm_xpiler.pipeline import emit_for
     from tvm_xpiler.session import Session
 
     options = _options(o)
-    (spec,) = target_specs([target], options.arch, options.intrinsics)
+    (spec,) = options.specs([target])
     session = Session(read_source(kernel), None, options)
     problem = session.problem()
     func = session.lift(problem).func
@@ -291,7 +297,6 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     """Print the plan for KERNEL: the rules', a model's, or your own, repaired where it must be."""
     from schedule_llm.annotate import card
     from tvm_xpiler import api, show
-    from tvm_xpiler.core.targets import target_specs
     from tvm_xpiler.pipeline import plan_for
     from tvm_xpiler.planning import choose
     from tvm_xpiler.schedule.proposal import Task
@@ -300,7 +305,7 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     lifted = api.lift(read_source(kernel), options)
     if lifted.grade != "A":
         raise EmitError("XP401", f"only a normal form has a plan; this kernel has grade {lifted.grade}: {lifted.reason}")
-    (spec,) = target_specs([target], options.arch, options.intrinsics)
+    (spec,) = options.specs([target])
     task = Task.of(lifted.func, spec)
     if facts:
         click.echo(card(task))

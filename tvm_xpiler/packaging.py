@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
 
@@ -52,7 +53,7 @@ def cmake(stem: str, emitted: Emitted, arch: str | None) -> str:
             f"set_target_properties({stem} PROPERTIES HIP_ARCHITECTURES {arch or 'gfx90a'})",
         ]
     else:
-        chip = {"mlu370": "mtp_372", "mlu590": "mtp_592"}.get(arch or "mlu370", "mtp_372")
+        chip = f"mtp_{CHIPS[arch or DEFAULT_CHIP].arch}"
         body = [
             f"project({stem} LANGUAGES CXX)", "# cncc is Cambricon's compiler; NEUWARE_HOME is where its toolkit is.",
             f"add_custom_command(OUTPUT {stem}.o COMMAND cncc -O3 --bang-mlu-arch={chip} -c ${{CMAKE_CURRENT_SOURCE_DIR}}/{file} -o {stem}.o DEPENDS {file})",

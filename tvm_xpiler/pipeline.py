@@ -16,7 +16,7 @@ from tvm_xpiler.core.errors import EmitError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
@@ -122,7 +122,7 @@ def translate(
         XpilerError: A diagnostic about the input, with a code.
     """
     options = options or Options()
-    specs = target_specs(targets, options.arch, options.intrinsics)
+    specs = options.specs(targets)
     session = Session(source, platform, options, on_stage)
     problem = session.timed("launch", session.problem)
     session.oracle.start("checked", "tracked")
@@ -155,9 +155,14 @@ def translate(
 
 
 def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[TargetSpec], examination: Examination) -> dict[str, Target]:
-    """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules."""
+    """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules, tf32 by floats."""
     planned = {spec.name: found for spec in specs for found in [plan_for(spec, lifted, session.options)] if found is not None}
     result = _judged(session, problem, lifted, specs, examination, planned)
+    rounded = [spec for spec in specs if result[spec.name].emitted.rounding == "tf32" and not result[spec.name].ok]
+    if rounded:
+        exact = _judged(session, problem, lifted, [replace(spec, tf32=False) for spec in rounded], examination, planned)
+        note = "products are not rounded to tf32: with them the result was not verified"
+        result |= {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in exact.items()}
     failed = [name for name in planned if not result[name].ok and planned[name].source not in {"rules", "given"}]
     if failed:
         again = _judged(session, problem, lifted, [spec for spec in specs if spec.name in failed], examination, {})
@@ -218,7 +223,7 @@ def judged(
         session.options.seed,
         session.options.sets,
         determined=examination.determined,
-        narrow=frozenset(artifact for artifact, spec in owner.items() if emitted[spec].narrow),
+        rounding={artifact: emitted[spec].rounding for artifact, spec in owner.items()},
     )
     forms = {}
     if session.options.prove or session.options.round_trip:
@@ -283,6 +288,11 @@ class _Text:
         self.checked = False  # whether every access of all blocks was checked in a run
 
     @property
+    def chip(self) -> str:
+        """The MLU whose sizes and rules the text must keep."""
+        return (self.spec.arch if self.spec.name == "bang" else None) or DEFAULT_CHIP
+
+    @property
     def oracle(self) -> Oracle:
         """The text's oracle.
 
@@ -294,10 +304,10 @@ class _Text:
             try:
                 front = read(text, _DIALECTS.get(self.spec.name) or Platform(self.spec.name))
                 if self.spec.name == "bang":
-                    check_capacity(front, CHIPS[self.spec.arch or DEFAULT_CHIP])
+                    check_capacity(front, CHIPS[self.chip])
             except XpilerError as error:
                 raise RunError("XP501", f"the emitted text is refused: {error.message}") from None
-            self._oracle = oracle_of(front, Options())
+            self._oracle = oracle_of(front, Options(chip=self.chip))
         return self._oracle
 
     def __call__(self, data: InputSet, outputs: dict[str, Array]) -> Written:

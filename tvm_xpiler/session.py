@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tvm_xpiler.core.errors import LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
 from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer
 from tvm_xpiler.verify.oracle import Oracle
@@ -41,6 +42,7 @@ class Options:
     entry: str | None = None
     arch: str | None = None
     intrinsics: bool = False
+    tf32: bool = False
     include: tuple[str, ...] = ()
     define: tuple[str, ...] = ()
     seed: int = 1
@@ -54,6 +56,14 @@ class Options:
     plans: int = 4
     plan: Plan | None = None
     symbolic: tuple[str, ...] = ()
+
+    def specs(self, requests: Sequence[TargetRequest]) -> tuple[TargetSpec, ...]:
+        """Return the targets that are asked for.
+
+        Raises:
+            EmitError: XP402 as :func:`tvm_xpiler.core.targets.target_specs`.
+        """
+        return target_specs(requests, self.arch, self.intrinsics, self.tf32)
 
     @property
     def given(self) -> launches.Given:
@@ -136,7 +146,7 @@ class Session:
 
     def keep_floats_plain(self) -> None:
         """Run the file in no mode in which floats carry more than their bits."""
-        self.oracle.withhold("tracked", "narrow", "algebraic")
+        self.oracle.withhold("tracked", "narrow", "tf32", "algebraic")
 
     def _probe(self, parameters: list[tuple[str, float | None]]) -> list[tuple[int, bool, bool]]:
         try:

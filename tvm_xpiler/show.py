@@ -37,7 +37,7 @@ def verdict_line(verdict: Verdict) -> str:
     extra = f"; {beyond} elements overflow on the way and were compared with the original's own value" if beyond else ""
     extra += "".join(f"; {left_out}" for left_out in verdict.sampled if not left_out.startswith("error bounds"))
     extra += f"; also at {'; '.join(verdict.sizes)}" if verdict.sizes else ""
-    extra += "; double is computed as float" if verdict.bounds == "narrow" else ""
+    extra += {"narrow": "; double is computed as float", "tf32": "; products are rounded to tf32"}.get(verdict.bounds, "")
     return f"{verdict.grade}: {verdict.artifact}, {len(verdict.matches)} comparisons, {elements} elements, worst error {worst:.0%} of its bound{extra}"
 
 

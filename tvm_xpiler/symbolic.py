@@ -13,7 +13,7 @@ from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.rebuild import Apart
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec
 from tvm_xpiler.core.tir import PrimFunc, ScheduleError
 from tvm_xpiler.pipeline import Target, Translation
 from tvm_xpiler.schedule.general import general_plan
@@ -42,7 +42,7 @@ def translate(
     options = options or Options()
     if not options.symbolic:
         return pipeline.translate(source, targets, platform, options, on_stage)
-    specs = target_specs(targets, options.arch, options.intrinsics)
+    specs = options.specs(targets)
     if any(spec.name == "bang" for spec in specs):
         raise EmitError("XP401", "code for bang is made for one size", hint="leave --symbolic out")
     return Generalizer(source, platform, options, on_stage).translate(specs)

@@ -55,14 +55,30 @@ __global__ void scores(const half* q, const half* k, float* s, int H, int L, int
 """
 
 
-def _gemm(types: str, batch: int, sizes: tuple[int, int, int], to: str = "cuda", arch: str | None = None) -> Target:
+def _gemm(types: str, batch: int, sizes: tuple[int, int, int], to: str = "cuda", arch: str | None = None, tf32: bool = False) -> Target:
     options = Options(
-        entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=4, grid=("N/16", "M/16", batch), block=(16, 16, 1), arch=arch,
+        entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=4, grid=("N/16", "M/16", batch), block=(16, 16, 1), arch=arch, tf32=tf32,
         buffers={"A": (f"{batch}*M*K", "in"), "B": (f"{batch}*N*K", "in"), "C": (f"{batch}*M*N", "out")},
     )  # fmt: skip
     result = translate(SourceFile("gemm.cu", GEMM), to, options)
     assert result.lifted.grade == "A"
     return result.targets[to]
+
+
+FLOATS = ("float, float, false, false, false", "float, float, true, true, true", "float, float, false, true, false")
+
+
+@pytest.mark.parametrize("types", FLOATS)
+def test_floats_are_rounded_where_that_is_asked_for(types: str) -> None:
+    target = _gemm(types, 2, (64, 128, 96), tf32=True)
+    assert target.ok, target.verdicts
+    assert "precision::tf32" in target.emitted.text
+    assert {v.bounds for v in target.verdicts} == {"tf32"}
+    assert "tf32" not in _gemm(types, 2, (64, 128, 96)).emitted.text
+
+
+def test_no_tf32_before_ampere() -> None:
+    assert "tf32" not in _gemm(FLOATS[0], 1, (64, 128, 96), arch="sm_75", tf32=True).emitted.text
 
 
 @pytest.mark.parametrize(

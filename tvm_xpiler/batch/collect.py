@@ -92,7 +92,13 @@ def _entries(source: str, common: Options, skipped: Path | None) -> Iterator[Ent
             yield Entry(
                 entry.file,
                 replace(
-                    own, arch=common.arch, intrinsics=common.intrinsics, round_trip=common.round_trip, prove=common.prove, symbolic=symbolic
+                    own,
+                    arch=common.arch,
+                    intrinsics=common.intrinsics,
+                    tf32=common.tf32,
+                    round_trip=common.round_trip,
+                    prove=common.prove,
+                    symbolic=symbolic,
                 ),
             )
     elif path.is_dir():

@@ -21,6 +21,7 @@ class Chip:
         wram: Bytes of a core's weight memory.
         sram: Bytes that the cores of a cluster share.
         clusters: Clusters of the chip.
+        arch: The compiler's number of its instructions: ``--bang-mlu-arch=mtp_…``.
         address: What the address of a vector operand is a multiple of, in bytes; 1 where there is no rule.
         count: What the size of a vector operand is a multiple of, in bytes; 1 where there is no rule.
     """
@@ -30,6 +31,7 @@ class Chip:
     wram: int
     sram: int
     clusters: int
+    arch: int
     address: int = 1
     count: int = 1
 
@@ -70,9 +72,9 @@ DEFAULT_CHIP = "mlu370"
 CHIPS: dict[str, Chip] = {
     chip.name: chip
     for chip in (
-        Chip("mlu270", 512 * KIB, 1024 * KIB, 2048 * KIB, 4, 64, 128),
-        Chip("mlu290", 512 * KIB, 512 * KIB, 2048 * KIB, 16, 64, 128),
-        Chip("mlu370", 768 * KIB, 1024 * KIB, 4096 * KIB, 8),
-        Chip("mlu590", 512 * KIB, 512 * KIB, 2048 * KIB, 12),
+        Chip("mlu270", 512 * KIB, 1024 * KIB, 2048 * KIB, 4, 270, 64, 128),
+        Chip("mlu290", 512 * KIB, 512 * KIB, 2048 * KIB, 16, 290, 64, 128),
+        Chip("mlu370", 768 * KIB, 1024 * KIB, 4096 * KIB, 8, 372),
+        Chip("mlu590", 512 * KIB, 512 * KIB, 2048 * KIB, 12, 592),
     )
 }

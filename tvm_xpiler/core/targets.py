@@ -45,12 +45,14 @@ class TargetSpec:
         arch: Compute architecture, chip, or LLVM's name of a processor; None: that of this machine.
         limits: What a dictionary says of the machine: the fewer of these and the table's are planned for.
         intrinsics: Whether C++ text has vector intrinsics where it has vectorized loops.
+        tf32: Whether products of floats may be rounded to tf32, where tensor cores have that.
     """
 
     name: str
     arch: str | None = None
     limits: tuple[tuple[str, int], ...] = ()
     intrinsics: bool = False
+    tf32: bool = False
 
     @property
     def machine(self) -> Machine:
@@ -66,7 +68,9 @@ class TargetSpec:
             return host_machine() if self.arch is None else cpu_machine(self.arch, limits.get("num-cores"))
         found = gpu_machine(self.arch or DEFAULT_ARCH[self.name])
         shared = min(limits.get("max_shared_memory_per_block", found.shared), found.shared)
-        features = frozenset() if self.name == "rocm" else found.features  # TVM's code generator has no fragments for it
+        features = (
+            frozenset() if self.name == "rocm" else found.features if self.tf32 else found.features - {"tf32"}
+        )  # TVM's code generator has no fragments for it
         levels = tuple((level, shared if level == "shared" else size) for level, size in found.levels)
         return replace(
             found,
@@ -81,13 +85,15 @@ class TargetSpec:
         return self.name == "llvm" and (self.arch is None or self.machine.features <= host_machine().features)
 
 
-def target_specs(requests: Sequence[TargetRequest], arch: str | None = None, intrinsics: bool = False) -> tuple[TargetSpec, ...]:
-    """Return the targets that are asked for; ``arch`` and ``intrinsics`` are for those among them that they suit.
+def target_specs(
+    requests: Sequence[TargetRequest], arch: str | None = None, intrinsics: bool = False, tf32: bool = False
+) -> tuple[TargetSpec, ...]:
+    """Return the targets that are asked for; the other arguments are for those among them that they suit.
 
     Raises:
         EmitError: XP402 for what names no target, or no architecture of one, and for one target twice.
     """
-    specs = [replace(_spec(request), intrinsics=intrinsics) for request in requests]
+    specs = [replace(_spec(request), intrinsics=intrinsics, tf32=tf32) for request in requests]
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:

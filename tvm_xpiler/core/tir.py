@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
@@ -85,6 +86,22 @@ def meta_schedule() -> Any:
 def structural_hash(a: object) -> int:
     """Return a number that structurally equal pieces of IR share."""
     return int(tvm_ffi.structural_hash(a, map_free_vars=True))
+
+
+def with_buffers(func: PrimFunc, renewed: Callable[[Any], Any]) -> PrimFunc:
+    """Return a function in which each buffer is what ``renewed`` makes of it; it is asked once for each and may return its argument."""
+    seen: list[tuple[Any, Any]] = []
+
+    def mapped(v: Any) -> Any:
+        if not tirx.is_buffer_var(v):
+            return v
+        for old, new in seen:
+            if old.same_as(v):
+                return new
+        seen.append((v, renewed(v)))
+        return seen[-1][1]
+
+    return tvm_ffi.structural_map(func, (type(func.params[0]), mapped)) if len(func.params) else func
 
 
 def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:

@@ -29,7 +29,8 @@ class Emitted:
         runtime: TVM's executable; None where the text is all there is.
         binaries: Further files by name (a cubin).
         notes: What was chosen or left out, in words.
-        narrow: Whether double is computed as float, because the target has no double.
+        rounding: Whose errors results are judged by: the source's own (``tracked``), those of float in place of double, which the target
+            lacks (``narrow``), or those of products that are rounded to tf32 first (``tf32``).
     """
 
     target: str
@@ -40,7 +41,7 @@ class Emitted:
     runtime: Any
     binaries: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
-    narrow: bool = False
+    rounding: str = "tracked"
 
     def save_library(self, path: Path) -> None:
         """Write the loadable library to ``path``."""

@@ -32,6 +32,7 @@ from tvm_xpiler.emit.c_source import helpers
 from tvm_xpiler.emit.code_object import MAX_THREADS, code_object
 from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name, scheduled_by, specialization
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
+from tvm_xpiler.emit.tf32 import declarable, with_tf32
 from tvm_xpiler.emit.wave import with_waves
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
@@ -101,7 +102,9 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
     scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
     try:
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
-        built = compile_module(scheduled, _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")
+        built = compile_module(
+            IRModule({"main": declarable(scheduled["main"])}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy"
+        )
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
     if not built.mod.imports:
@@ -110,7 +113,8 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
     kernels = _constant(_cleaned(source, entry_name(problem)), {t.name for t in problem.tensors if t.role == "in"})
     text = _document(kernels, launch_extents(scheduled["main"]), problem, scheduled, flavour)
     binaries, notes = _binary(text, arch, flavour)
-    return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes)
+    rounding = "tf32" if "namespace tf32" in text else "tracked"
+    return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes, rounding)
 
 
 def emit_rocm(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None = None) -> Emitted:
@@ -232,6 +236,7 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
         kernels = with_waves(kernels)
     elif "wmma::" in kernels:
         head.append("#include <mma.h>")
+        kernels = with_tf32(kernels)
     if "copy_async<" in kernels:
         head.append("#include <cuda_pipeline.h>")
         kernels = _COPY_ASYNC + kernels.strip()

@@ -1,4 +1,4 @@
-"""Fragments of tensor cores that TVM has no intrinsics for: bfloat16, unsigned bytes, left operands by columns, products the other way round.
+"""Fragments of tensor cores that TVM has no intrinsics for: bfloat16, tf32 (called float32), unsigned bytes, left operands by columns, products the other way round.
 
 They are TVM's own (``tvm.s_tir.tensor_intrin.cuda``, ``get_wmma_load_intrin`` and ``get_wmma_sync_intrin``) for other types and layouts.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 _LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
-_LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8)_(a|b)(_trans)?_shared")
-_SYNC = re.compile(r"wmma_sync_16x16x16_(f16|bf16|s8|u8)\1(f16|f32|s32)(_left)?(_trans)?(_swapped)?")
+_LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8|f32)_(a|b)(_trans)?_shared")
+_SYNC = re.compile(r"wmma_sync_16x16x16_(f16|bf16|s8|u8|f32)\1(f16|f32|s32)(_left)?(_trans)?(_swapped)?")
 _BUFFER = '    {name} = T.match_buffer({lower}, (16, 16), "{dtype}", align=64, offset_factor=16, scope="{scope}"{strides})\n'
 _INDEX = "{0}.elem_offset // {1}1 // 16 * ({1}1 // 16) + {0}.elem_offset % {1}1 // 16"
 

@@ -22,7 +22,7 @@ _RANK = 2  # of a tile
 _SUM_THREADS = 256
 _WAVE = 64  # lanes; its matrix cores add up in float32 alone
 _SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "float32": "f32", "int32": "s32"}
-_TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32")}
+_TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32"), ("float32",) * 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def contraction(seen: BlockFacts, factors: tuple[int, int]) -> Contraction | Non
 
 
 def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
-    """Schedule a contraction of halves or bytes on tensor cores; False where the block is none or its extents are no multiples."""
+    """Schedule a contraction of halves, bytes, or floats that may be rounded to tf32 on tensor cores; False where the block is none or its extents are no multiples."""
     found = _fit(sch, block, seen, machine)
     if found is None:
         return False
@@ -128,7 +128,7 @@ def _fit(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> tuple
         parts is None
         or left != right
         or (left, result) not in _TYPES
-        or left not in machine.features
+        or ("tf32" if left == "float32" else left) not in machine.features
         or (machine.lanes == _WAVE and result == left)
     ):
         return None

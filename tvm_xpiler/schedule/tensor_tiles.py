@@ -11,7 +11,7 @@ from tvm_xpiler.core.machines import Machine
 SIDE = 16
 """Extent of a fragment along each of its axes."""
 
-BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float32": 4}
 VECTOR_BYTES = 16
 _AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
 _DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))

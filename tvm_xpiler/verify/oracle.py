@@ -30,7 +30,7 @@ from tvm_xpiler.core.toolchain import host_cxx, run_compiler, tools
 from tvm_xpiler.verify.findings import Finding, finding_of
 
 Array = npt.NDArray[Any]
-MODES = ("native", "checked", "tracked", "narrow", "algebraic", "zeroed", "probe", "counted")
+MODES = ("native", "checked", "tracked", "narrow", "tf32", "algebraic", "zeroed", "probe", "counted")
 SPARSE_BYTES = 4 << 30  # data beyond which a run keeps only what its blocks write
 LARGE_BYTES = 256 << 20  # the same for runs that are samples anyway
 SPARSE_SECONDS = 0.5
@@ -39,6 +39,7 @@ _FLAGS = {
     "checked": ["-O0", "-g1", "-march=native", "-DXP_CHECKED"],  # -O0: uninitialized locals hold their pattern
     "tracked": ["-O2", "-march=native", "-DXP_TRACKED"],
     "narrow": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_NARROW"],
+    "tf32": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_TF32"],
     "algebraic": ["-O2", "-march=native", "-DXP_TRACKED", "-DXP_ALGEBRAIC"],
     "zeroed": ["-O0", "-march=native"],
     "probe": ["-O2", "-march=native", "-DXP_PROBE"],
@@ -49,6 +50,7 @@ _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-
 _ROWS: dict[str, tuple[np.dtype[Any] | None, tuple[int, ...]]] = {
     "tracked": (np.dtype(np.float64), (2,)),
     "narrow": (np.dtype(np.float64), (2,)),
+    "tf32": (np.dtype(np.float64), (2,)),
     "algebraic": (np.dtype(np.uint64), (4,)),
 }
 
@@ -63,7 +65,7 @@ class Run:
     """What one run left.
 
     Attributes:
-        outputs: Output tensors by name, flat; for ``tracked`` and ``narrow`` floats of shape (n, 2): value and error bound; for ``algebraic``
+        outputs: Output tensors by name, flat; for ``tracked``, ``narrow`` and ``tf32`` floats of shape (n, 2): value and error bound; for ``algebraic``
             floats of shape (n, 4) and dtype uint64: the bits of the value, the degrees, and the two residues (see algebraic.h).
         where: For a sparse run, the ascending element positions that the rows of ``outputs`` have in their tensors; None otherwise.
         findings: What it found in the source.
@@ -128,7 +130,7 @@ class Oracle:
     """One source file, built up to eight ways.
 
     ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds;
-    ``narrow``: the same for float in place of double; ``probe``: how far it reaches; ``counted``: what it costs by estimate.
+    ``narrow``: the same for float in place of double; ``tf32``: the same for products of floats that are rounded to tf32 first; ``probe``: how far it reaches; ``counted``: what it costs by estimate.
     """
 
     def __init__(

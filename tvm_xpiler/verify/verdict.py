@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -188,7 +188,7 @@ def verify(
     sets: int | None = None,
     budget: float = 1.0,
     determined: dict[str, Array] | None = None,
-    narrow: frozenset[str] = frozenset(),
+    rounding: Mapping[str, str] | None = None,
 ) -> dict[str, Verdict]:
     """Run original and translations on the same inputs and compare.
 
@@ -201,13 +201,14 @@ def verify(
         sets: Number of input sets; by default as many as the kernel's size allows in a few seconds.
         budget: Seconds for each run that computes error bounds.
         determined: That of the :class:`Examination`; other elements are not compared.
-        narrow: Artifacts that compute double as float: their bounds are those of such a program.
+        rounding: By artifact, the oracle's mode whose error bounds it is judged by; ``tracked`` by default.
 
     Returns:
         A verdict per artifact.
     """
     elements = sum(t.size for t in problem.tensors)
     tracked_form = oracle.available("tracked")
+    modes = {name: (rounding or {}).get(name, "tracked") for name in artifacts}
     failed: dict[str, Verdict] = {}
     matches: dict[str, list[Match]] = {name: [] for name in artifacts}
     sampled: dict[str, None] = {}
@@ -225,10 +226,10 @@ def verify(
         if native.sampled or native.where is not None:
             _refuse_partial(native)
             sampled[f"outputs from {native.blocks_run} of {native.blocks_total} blocks: the corners and scattered ones"] = None
-        tracked: dict[bool, Run] = {}
-        for narrowed in {name in narrow for name in artifacts if name not in failed} if tracked_form else ():
+        tracked: dict[str, Run] = {}
+        for mode in {modes[name] for name in artifacts if name not in failed} if tracked_form else ():
             try:
-                run = tracked[narrowed] = oracle.run("narrow" if narrowed else "tracked", problem, data.arrays, fill, budget=budget)
+                run = tracked[mode] = oracle.run(mode, problem, data.arrays, fill, budget=budget)
             except RunError:
                 tracked_form = False
                 break
@@ -245,12 +246,11 @@ def verify(
                 failed[name] = Verdict("failed", name, tuple(matches[name]), reason=error.message)
                 continue
             for tensor in problem.outputs:
-                result = _compare(tensor, data, fill, got, want, tracked.get(name in narrow))
+                result = _compare(tensor, data, fill, got, want, tracked.get(modes[name]))
                 if isinstance(result, Mismatch):
                     failed[name] = Verdict("failed", name, tuple(matches[name]), result)
                     break
                 matches[name].append(result)
-    bounds = "tracked" if tracked_form else "relative"
     verdicts = {}
     for name in artifacts:
         if name in failed:
@@ -258,8 +258,8 @@ def verify(
         elif not any(m.written for m in matches[name]):
             verdicts[name] = Verdict("failed", name, tuple(matches[name]), reason="the original writes nothing that could be compared")
         else:
-            kind = "narrow" if name in narrow and tracked_form else bounds
-            verdicts[name] = Verdict("tested", name, tuple(matches[name]), bounds=kind, sampled=tuple(sampled))
+            bounds = modes[name] if tracked_form else "relative"
+            verdicts[name] = Verdict("tested", name, tuple(matches[name]), bounds=bounds, sampled=tuple(sampled))
     return verdicts
 
 

@@ -5,6 +5,9 @@ namespace nvcuda {
 namespace wmma {
 struct matrix_a; struct matrix_b; struct accumulator;
 struct row_major; struct col_major;
+namespace precision { struct tf32; }
+template <class T> struct xp_element { typedef T type; };
+template <> struct xp_element<precision::tf32> { typedef xp_f32 type; };
 enum layout_t { mem_row_major, mem_col_major };
 template <class Use, int M, int N, int K> struct xp_shape;
 template <int M, int N, int K> struct xp_shape<matrix_a, M, N, K> { static constexpr int rows = M, cols = K; };
@@ -14,14 +17,14 @@ template <class Layout> struct xp_is_col { static constexpr bool value = false; 
 template <> struct xp_is_col<col_major> { static constexpr bool value = true; };
 template <class Use, int M, int N, int K, class T, class Layout = void> struct fragment {
   static constexpr int num_elements = xp_shape<Use, M, N, K>::rows * xp_shape<Use, M, N, K>::cols / XP_WARP;
-  T x[num_elements];
+  typename xp_element<T>::type x[num_elements];
 };
 template <class Use, int M, int N, int K, class T, class Layout, class V>
 XP_FN void fill_fragment(fragment<Use, M, N, K, T, Layout>& f, V value) {
-  for (int i = 0; i < f.num_elements; ++i) f.x[i] = (T)value;
+  for (int i = 0; i < f.num_elements; ++i) f.x[i] = (typename xp_element<T>::type)value;
 }
 template <class Use, int M, int N, int K, class T, class Layout>
-XP_FN void load_matrix_sync(fragment<Use, M, N, K, T, Layout>& f, const T* p, unsigned ld) {
+XP_FN void load_matrix_sync(fragment<Use, M, N, K, T, Layout>& f, const typename xp_element<T>::type* p, unsigned ld) {
   constexpr int n = fragment<Use, M, N, K, T, Layout>::num_elements, cols = xp_shape<Use, M, N, K>::cols;
   int lane = (int)xp_lane();
   xp_warp_barrier(XP_ALL_LANES);
@@ -49,6 +52,19 @@ XP_FN void store_matrix_sync(T* p, const fragment<accumulator, M, N, K, T>& f, u
     p[layout == mem_col_major ? col * (int)ld + row : row * (int)ld + col] = f.x[i];
   }
   xp_warp_barrier(XP_ALL_LANES);
+}
+XP_NOTE("rounds to 11 bits; the normal form leaves that out") XP_FN xp_f32 __float_to_tf32(xp_f32 x) {
+#if defined XP_PARSE || defined XP_ALGEBRAIC
+  return x;
+#elif defined XP_TRACKED
+  return xp_f32(xp::Tracked<11>(x));
+#else
+  unsigned bits;
+  __builtin_memcpy(&bits, &x, 4);
+  if ((bits >> 23 & 255) != 255) bits = (bits + 0x1000) & ~0x1fffu;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+#endif
 }
 template <int M, int N, int K, class T, class C, class LA, class LB>
 XP_FN void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, N, K, T, LA>& a,

@@ -11,6 +11,11 @@ constexpr double unit(int p) { return p >= 24 ? 0x1p-24 : p == 11 ? 0x1p-11 : 0x
 #else
 constexpr double unit(int p) { return p == 24 ? 0x1p-24 : p == 53 ? 0x1p-53 : p == 11 ? 0x1p-11 : 0x1p-8; }
 #endif
+#ifdef XP_TF32  // what the program would be if the operands of float products were rounded to 11 bits
+constexpr double product_unit(int p) { return p == 24 ? 0x1p-10 : unit(p); }
+#else
+constexpr double product_unit(int p) { return unit(p); }
+#endif
 constexpr double mag(double x) { return x < 0 ? -x : x; }
 
 template <int P> struct Tracked {
@@ -45,7 +50,7 @@ template <class A, class B, either<A, B> = 0> auto operator-(A a, B b) {
 }
 template <class A, class B, either<A, B> = 0> auto operator*(A a, B b) {
   XP_LIFT; double r = x.v * y.v;
-  return Tracked<P>(r, mag(r) == HUGE_VAL ? 0.0 : mag(x.v) * y.e + mag(y.v) * x.e + x.e * y.e + unit(P) * mag(r));
+  return Tracked<P>(r, mag(r) == HUGE_VAL ? 0.0 : mag(x.v) * y.e + mag(y.v) * x.e + x.e * y.e + product_unit(P) * mag(r));
 }
 template <class A, class B, either<A, B> = 0> auto operator/(A a, B b) {
   XP_LIFT; double r = x.v / y.v, room = mag(y.v) - y.e;
