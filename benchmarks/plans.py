@@ -1,24 +1,31 @@
-"""Plans there and back: random plans in every form, and every plan of MetaSchedule's own design spaces.
+"""Plans there and back: random plans in every form, and every plan of MetaSchedule's own design spaces; the rules against its samples.
 
 python benchmarks/plans.py --random 2000
+python benchmarks/plans.py --random 0 --spaces
+python benchmarks/plans.py --random 0 --against 8
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import time
 from typing import Any
 
-from tvm_xpiler.autotune.space import mutated, places, structures
+from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.core.machines import GPUS, host_machine
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, Schedule, meta_schedule, structurally_equal
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.rules import rules_plan
+from tvm_xpiler.schedule.rules_proposer import Rules
+from tvm_xpiler.schedule.space import mutated, places, structures
 from tvm_xpiler.schedule.text import parse_plan
 from tvm_xpiler.schedule.traces import plan_of
 from tvm_xpiler.schedule.wire import from_json, to_json
@@ -67,10 +74,50 @@ def every_form(plan: Plan, module: IRModule) -> bool:
     return structurally_equal(stock.mod, done.module) and isinstance(again, Applied) and structurally_equal(again.module, done.module)
 
 
+def sampled(module: IRModule, count: int, seed: int) -> list[IRModule]:
+    """Return random samples of MetaSchedule's own space for a CPU, after its postprocessing."""
+    ms = meta_schedule()
+    context = ms.TuneContext(
+        module, target=llvm_target(), space_generator=ms.space_generator.PostOrderApply(), search_strategy="replay-trace",
+        task_name="main", rand_state=seed, num_threads=1,
+    )  # fmt: skip
+    context.pre_tuning(count, count, context.generate_design_space(), ms.database.MemoryDatabase(), ms.cost_model.RandomModel())
+    return [candidate.sch.mod for candidate in context.generate_measure_candidates() or ()]
+
+
+def against(every: list[tuple[str, IRModule]], count: int) -> None:
+    """Print, for each workload, the best of the rules' plans and the best of as many samples, timed in turns in one run."""
+    ratios, applied, proposed = [], 0, 0
+    with Meter(str(llvm_target()), timeout=60.0) as meter:
+        for name, module in every:
+            plans = Rules().propose(Task.of(module["main"], TargetSpec("llvm")), count).plans
+            done = [d for d in (apply(plan, module) for plan in plans) if isinstance(d, Applied)]
+            applied, proposed = applied + len(done), proposed + len(plans)
+            theirs = sampled(module, count, 1)
+            results = meter.measure(module, [*(d.module for d in done), *theirs], rounds=3)
+            times = [[r.median * 1e6 for r in part if isinstance(r, Measured)] for part in (results[: len(done)], results[len(done) :])]
+            if not all(times):
+                print(f"{name:24} rules {len(times[0])} ran, samples {len(times[1])} ran")
+                continue
+            ratios.append(min(times[1]) / min(times[0]))
+            print(
+                f"{name:24} rules {min(times[0]):9.1f} us (default {times[0][0]:9.1f}; {len(times[0])} plans)  MetaSchedule {min(times[1]):9.1f} us "
+                f"({len(times[1])} samples)  {ratios[-1]:5.2f}x",
+                flush=True,
+            )
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    print(
+        f"best of {count}: geometric mean {mean:.2f}x over {len(ratios)} workloads; slower on {sum(r < 1 for r in ratios)}; {applied} of {proposed} plans applied at once"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--random", type=int, default=2000)
     parser.add_argument("--spaces", action="store_true", help="also MetaSchedule's design spaces (imports its tensor intrinsics: 20 s)")
+    parser.add_argument(
+        "--against", type=int, default=0, metavar="N", help="time N plans of the rules and N random samples of MetaSchedule"
+    )
     options = parser.parse_args()
     from tvm_xpiler.schedule.apply import Replay
 
@@ -91,6 +138,8 @@ def main() -> None:
         kept += every_form(plan, modules[name])
         legal += isinstance(apply(plan, modules[name]), Applied)
     print(f"random plans: {kept} of {options.random} the same in every form; {legal} of them legal; {time.perf_counter() - begin:.0f} s")
+    if options.against:
+        against(every, options.against)
     if not options.spaces:
         return
     ms = meta_schedule()

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sketch_repair.limits import broken_limit
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.api import lift
 from tvm_xpiler.core.errors import XpilerError
@@ -22,8 +21,10 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import ScheduleError
 from tvm_xpiler.manifest import read_manifest
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply
+from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan
-from tvm_xpiler.schedule.proposal import Rules, Task
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.rules_proposer import Rules
 
 
 def broken(plan: Plan, rng: random.Random) -> tuple[str, Plan] | None:

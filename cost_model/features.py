@@ -59,6 +59,13 @@ def features(module: IRModule, machine: Machine) -> npt.NDArray[np.float32]:
     return np.array(head + [x for row in rows for x in row], dtype=np.float32)
 
 
+def predicted(module: IRModule, machine: Machine) -> float:
+    """Return a roofline estimate of a scheduled module's time, in seconds: for each block the larger of computing and moving."""
+    leaves: list[_Leaf] = []
+    _collect(module["main"].body, [], {}, leaves, [0])
+    return sum(_block(leaf, machine)[0] for leaf in leaves)
+
+
 def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: list[_Leaf], nests: list[int]) -> None:
     kind = type(node).__name__
     if kind == "For":

@@ -45,20 +45,29 @@ class Aliases:
 
     def show(self, plan: Plan) -> Plan:
         """Return a plan in the program's names."""
-        own = {name for step in plan.steps for name in step.results}
+        return _renamed(plan, self.names)
 
-        def named(text: str) -> str:
-            found = re.match(r"([blt]\d+)(?=_|\Z)", text)
-            return self.names.get(found[1], found[1]) + text[found.end() :] if found and text not in own else text
+    def conceal(self, plan: Plan) -> Plan:
+        """Return a plan that speaks of the program by aliases."""
+        return _renamed(plan, {name: alias for alias, name in self.names.items()})
 
-        def change(value: Value) -> Value:
-            if isinstance(value, Name):
-                return Name(named(value.text))
-            if isinstance(value, LoopOf):
-                return LoopOf(Name(named(value.block.text)), named(value.key) if isinstance(value.key, str) else value.key)
-            return value
 
-        return replace(plan, steps=tuple(replace(s, args=tuple(mapped(a, change) for a in s.args)) for s in plan.steps))
+def _renamed(plan: Plan, names: dict[str, str]) -> Plan:
+    own = {name for step in plan.steps for name in step.results}
+    longest = sorted(names, key=len, reverse=True)
+
+    def named(text: str) -> str:
+        found = next((n for n in longest if text == n or text.startswith(f"{n}_")), None)
+        return names[found] + text[len(found) :] if found is not None and text not in own else text
+
+    def change(value: Value) -> Value:
+        if isinstance(value, Name):
+            return Name(named(value.text))
+        if isinstance(value, LoopOf):
+            return LoopOf(Name(named(value.block.text)), named(value.key) if isinstance(value.key, str) else value.key)
+        return value
+
+    return replace(plan, steps=tuple(replace(s, args=tuple(mapped(a, change) for a in s.args)) for s in plan.steps))
 
 
 def _words(text: str, names: dict[str, str]) -> str:

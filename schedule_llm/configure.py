@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from schedule_llm.clients.messages import Client
 from schedule_llm.clients.tape import Player, Recorder
 from schedule_llm.model import Model
 from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.schedule.proposal import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class ModelOptions:
     seed: int = 1
 
 
-def model_proposer(options: ModelOptions) -> Model:
-    """Return the proposer that options describe.
+def model_proposer(options: ModelOptions, worked: Callable[[Task, int], Sequence[str]] | None = None) -> Model:
+    """Return the proposer that options describe; ``worked`` finds similar programs with plans that were fast.
 
     Raises:
         ConfigError: XP601 for a tape that cannot be used, XP602 when neither a server nor a tape is given.
@@ -55,4 +57,11 @@ def model_proposer(options: ModelOptions) -> Model:
             client = Recorder(client, options.record)
     else:
         raise ConfigError("XP602", "no model is given", hint="--model NAME with --base-url or OPENAI_API_KEY, or --replay TAPE")
-    return Model(Budgeted(client, options.limits), name, anonymous=options.anonymous, temperature=options.temperature, seed=options.seed)
+    return Model(
+        Budgeted(client, options.limits),
+        name,
+        anonymous=options.anonymous,
+        temperature=options.temperature,
+        seed=options.seed,
+        worked=worked,
+    )

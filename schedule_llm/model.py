@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from schedule_llm.anonymous import Aliases
@@ -9,6 +10,8 @@ from schedule_llm.clients.messages import Client, Failed
 from schedule_llm.prompting import render
 from schedule_llm.reading import read
 from tvm_xpiler.schedule.proposal import Attempt, Proposal, Task
+
+_SHOWN = 2  # plans of other programs
 
 
 @dataclass(slots=True)
@@ -22,6 +25,7 @@ class Model:
         temperature: Of the sampling.
         seed: Of the sampling.
         anonymous: Whether the program's own names stay here.
+        worked: Finds similar programs with plans that were fast, as text; asked for two.
     """
 
     client: Client
@@ -30,11 +34,13 @@ class Model:
     temperature: float = 0.7
     seed: int = 1
     anonymous: bool = False
+    worked: Callable[[Task, int], Sequence[str]] | None = None
 
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
         """Ask once. What cannot be used is said in the notes."""
         aliases = Aliases.of(task.func) if self.anonymous else None
-        request = render(task, count, history, self.prompt_budget, self.temperature, self.seed, aliases)
+        worked = self.worked(task, _SHOWN) if self.worked is not None else ()
+        request = render(task, count, history, self.prompt_budget, self.temperature, self.seed, aliases, worked)
         answer = self.client.ask(request)
         if isinstance(answer, Failed):
             return Proposal((), self.name, (f"{answer.kind}: {answer.message}",))

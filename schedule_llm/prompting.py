@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from string import Template
@@ -72,6 +73,7 @@ def render(
     temperature: float = 0.7,
     seed: int = 1,
     aliases: Aliases | None = None,
+    worked: Sequence[str] = (),
 ) -> Request:
     """Return the question about a task.
 
@@ -79,11 +81,12 @@ def render(
         task: The function and its machine.
         count: Plans to ask for.
         history: What was tried; the newest is shown first.
-        budget: Tokens of the prompt, by estimate. Examples, then the manual, then families, then old attempts are left out to keep it; the
+        budget: Tokens of the prompt, by estimate. Examples, then what worked elsewhere, then the manual, then families, then old attempts are left out to keep it; the
             program's own facts never are.
         temperature: Of the sampling.
         seed: Of the sampling.
         aliases: What stands for the program's names; old attempts are not shown then.
+        worked: Similar programs with plans that were fast, as text.
     """
     system = Template(_file("system.md")).safe_substitute(primitives=menu())
     facts = _quoted(card(task) if aliases is None else aliases.hide(card(task)))
@@ -95,6 +98,7 @@ def render(
         "history": [f"Tried before: {a.outcome}\n{_quoted(str(a.plan))}" for a in reversed(history if aliases is None else ())][:6],
         "families": [_file(f"families/{name}.md").strip() for name in families_for(task)],
         "manual": [str(s) for s in nearest(query, manual(kind), 4)],
+        "worked": [_quoted(text) for text in worked],
         "examples": [f"Example, {s.title}:\n{s.body}" for s in examples],
         "knobs": [_file("knobs.md").strip()],
     }
@@ -103,7 +107,7 @@ def render(
         user = Template(_file("task.md")).safe_substitute(card=facts, count=count, **filled)
         if estimated_tokens(system + user) <= budget or not any(parts.values()):
             return Request(system, user, SCHEMA, temperature, seed, max_tokens=400 + 400 * count)
-        next(parts[name] for name in ("examples", "manual", "families", "history", "knobs") if parts[name]).pop()
+        next(parts[name] for name in ("examples", "worked", "manual", "families", "history", "knobs") if parts[name]).pop()
 
 
 def _quoted(text: str) -> str:

@@ -32,7 +32,7 @@ def sections(text: str) -> list[Section]:
 def manual(kind: str) -> tuple[Section, ...]:
     """Return the sections of the manual for a kind of machine, ``cpu`` or ``gpu``."""
     folder = files("schedule_llm") / "manual"
-    return tuple(s for name in (kind, "pitfalls") for s in sections((folder / f"{name}.md").read_text()))
+    return tuple(s for name in (kind, "primitives", "pitfalls") for s in sections((folder / f"{name}.md").read_text()))
 
 
 def nearest(query: str, texts: Sequence[Section], count: int) -> list[Section]:

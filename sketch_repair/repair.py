@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sketch_repair.encode import Encoding
-from sketch_repair.limits import Broken, broken_limit
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule, node_of
+from tvm_xpiler.schedule.limits import Broken, broken_limit
 from tvm_xpiler.schedule.plan import Hole, Name, Plan, Step, leaves, names_used
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.rules import rules_plan

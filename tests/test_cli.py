@@ -137,6 +137,24 @@ def test_a_plan_is_printed_repaired_and_used(kernels: Path, tmp_path: Path) -> N
     assert "no primitive 'splat'" in refused.stderr
 
 
+def test_a_plan_is_applied_as_it_stands(kernels: Path, tmp_path: Path) -> None:
+    file, plan = str(kernels / "relu.cu"), tmp_path / "mine.plan"
+    plan.write_text("a, b = split(y.i0, [None, 4])\nvectorize(b)\n")
+    done = cli("apply", file, str(plan), "--arg", "n=500")
+    assert done.returncode == 0, done.stderr
+    assert "T.vectorized(4)" in done.stdout
+    plan.write_text("a, b = split(y.i0, [3, 5])\nvectorize(b)\n")
+    done = cli("apply", file, str(plan), "--arg", "n=500", "--form", "text")
+    assert done.returncode == 3
+    assert "step 1" in done.stderr
+    assert "split(y.i0, [None," in done.stdout
+    done = cli("plan", file, "--arg", "n=500", "--to", "cuda", "-n", "4", "--explain")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("## rules: legal") > 1
+    for arguments in (["--proposer", "openai"], ["--proposer", "tape"], ["--model", "m", "--max-cost", "1"]):
+        assert cli("plan", file, "--arg", "n=500", *arguments).returncode == 2
+
+
 def test_a_model_that_fails_costs_only_its_plans(kernels: Path, tmp_path: Path) -> None:
 
     arguments = ["plan", str(kernels / "relu.cu"), "--arg", "n=4096"]

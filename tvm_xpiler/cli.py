@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from tvm_xpiler import __version__
 from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
-from tvm_xpiler.cli_plan import plan_options, planning, shown
+from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, run_apply, shown
 from tvm_xpiler.cli_tune import duration, run_tune, tune_options
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
@@ -291,9 +291,10 @@ def emit(kernel: Path, target: str, **o: Any) -> None:
 @click.option("--arch", help="Architecture or processor.  [default: sm_90, gfx90a, this machine's]")
 @click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
 @click.option("--facts", is_flag=True, help="Print what is noted of the program instead: operators, strides, bottlenecks.")
+@click.option("--explain", is_flag=True, help="Print every plan that was considered, with why and what became of it.")
 @plan_options
 @_launch_options
-def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
+def plan(kernel: Path, target: str, form: str, facts: bool, explain: bool, **o: Any) -> None:
     """Print the plan for KERNEL: the rules', a model's, or your own, repaired where it must be."""
     from schedule_llm.annotate import card
     from tvm_xpiler import api, show
@@ -310,12 +311,38 @@ def plan(kernel: Path, target: str, form: str, facts: bool, **o: Any) -> None:
     if facts:
         click.echo(card(task))
         return
-    planned = plan_for(spec, lifted, options) or choose(task, (), 1)
-    for line in show.plan_lines(planned):
+    planned = plan_for(spec, lifted, options) or choose(task, (), o["plans"] or 1)
+    for line in explained(planned) if explain else show.plan_lines(planned):
         _err.print(line, markup=False)
     if planned.plan is None:
         raise EmitError("XP401", "no plan could be made")
     click.echo(shown(planned.plan, form))
+
+
+@app.command()
+@click.argument("kernel", type=click.Path(path_type=Path))
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, or a TVM target dictionary.")
+@_arch_option
+@click.option("--form", type=click.Choice(["tir", "text", "json", "python"]), default="tir", show_default=True, help="What is printed.")
+@_launch_options
+def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> None:
+    """Apply PLAN (text, or JSON in a .json file) to KERNEL as it stands, and print the scheduled TensorIR.
+
+    A plan that is refused says why, and where (exit code 3); the nearest legal plan is printed in its place.
+    """
+    from tvm_xpiler import api
+    from tvm_xpiler.schedule.proposal import Task
+
+    options = _options(o)
+    given = read_plan(plan_file)
+    lifted = api.lift(read_source(kernel), options)
+    if lifted.grade != "A":
+        raise EmitError("XP401", f"only a normal form takes a plan; this kernel has grade {lifted.grade}: {lifted.reason}")
+    text, said, legal = run_apply(lifted, Task.of(lifted.func, options.specs([target])[0]), given, form)
+    click.echo(text)
+    _err.print(said, markup=False)
+    sys.exit(DONE if legal else NOT_VERIFIED)
 
 
 @app.command()

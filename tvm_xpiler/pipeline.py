@@ -182,7 +182,7 @@ def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | No
         return None
     task = Task.of(lifted.func, spec)
     if options.plan is None:
-        return choose(task, options.proposers, options.plans)
+        return choose(task, options.proposers, options.plans, rounds=options.rounds)
     done = repair(options.plan, task.func, task.machine)
     if not isinstance(done, Repaired):
         raise EmitError("XP603", f"the plan cannot be used for {spec.name}: {done}")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cost_model.features import predicted
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.tir import IRModule, ScheduleError
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.proposal import Proposer, Rules, Task
+from tvm_xpiler.schedule.proposal import Attempt, Proposer, Task
+from tvm_xpiler.schedule.rules_proposer import Rules
+
+_GAIN = 0.99  # of the best time: what is not faster than that ends the dialogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Planned:
     notes: tuple[str, ...] = ()
 
 
-def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float = 10.0) -> Planned:
+def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float = 10.0, rounds: int = 1) -> Planned:
     """Choose a plan.
 
     On a CPU target all legal candidates are timed and the fastest is chosen. For a target that is not here the first legal proposal is
@@ -54,50 +59,87 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
         proposers: Whom to ask, besides the rules.
         count: Plans to ask each for.
         seconds: For the repair of one plan.
+        rounds: How often to ask. From the second time on proposers are told what became of their plans, and may amend them; it ends early
+            when nothing new comes, or nothing faster.
     """
     notes: list[str] = []
-    legal: list[tuple[Candidate, IRModule]] = []
+    kept: list[_Legal] = []
     refused: list[Candidate] = []
     seen: set[str] = set()
-    for proposer in [*proposers, Rules()]:
-        try:
-            proposal = proposer.propose(task, count)
-        except ScheduleError as error:
-            notes.append(f"rules: {str(error).splitlines()[0]}")
-            continue
-        notes += [f"{proposal.source}: {note}" for note in proposal.notes]
-        for plan in proposal.plans:
-            if str(plan) in seen:
+    history: dict[int, tuple[Attempt, ...]] = {}
+    asked: Sequence[Proposer] = [*proposers, Rules()]
+    for turn in range(rounds):
+        begun, best = len(seen), _fastest(kept)
+        for number, proposer in enumerate(asked):
+            try:
+                proposal = proposer.propose(task, count, history.get(number, ()))
+            except ScheduleError as error:
+                notes.append(f"rules: {str(error).splitlines()[0]}")
                 continue
-            seen.add(str(plan))
-            done = repair(plan, task.func, task.machine, seconds)
-            if isinstance(done, Repaired):
-                outcome = f"repaired: {'; '.join(done.changes)}" if done.changes else "legal"
-                legal.append((Candidate(proposal.source, done.plan, outcome), done.applied.module))
-            else:
-                refused.append(Candidate(proposal.source, plan, f"refused: {done}"))
-    if task.machine == host_machine() and len(legal) > 1:
-        ordered, unfit = _timed(task, legal)
-        refused += unfit
-    else:
-        ordered = [candidate for candidate, _ in legal]
+            notes += [f"{proposal.source}: {note}" for note in proposal.notes]
+            for plan in proposal.plans:
+                if str(plan) in seen:
+                    continue
+                seen.add(str(plan))
+                done = repair(plan, task.func, task.machine, seconds)
+                if isinstance(done, Repaired):
+                    outcome = f"repaired: {'; '.join(done.changes)}" if done.changes else "legal"
+                    kept.append(_Legal(number, plan, Candidate(proposal.source, done.plan, outcome), done.applied.module))
+                else:
+                    refused.append(Candidate(proposal.source, plan, f"refused: {done}"))
+                    history[number] = (*history.get(number, ()), Attempt(plan, f"refused: {done}"))
+        if task.machine == host_machine() and len(kept) > 1:
+            kept, unfit = _timed(task, kept)
+            refused += unfit
+        asked = proposers
+        for number in range(len(proposers)):
+            told = {attempt.plan for attempt in history.get(number, ())}
+            tried = [Attempt(c.asked, _said(task, c)) for c in kept if c.proposer == number and c.asked not in told]
+            history[number] = (*history.get(number, ()), *tried)
+        if len(seen) == begun or (turn and _fastest(kept) > _GAIN * best):
+            break
+    ordered = [legal.candidate for legal in kept]
     if not ordered:
         return Planned(None, "", tuple(refused), tuple(notes))
     return Planned(ordered[0].plan, ordered[0].source, (*ordered, *refused), tuple(notes))
 
 
-def _timed(task: Task, legal: list[tuple[Candidate, IRModule]]) -> tuple[list[Candidate], list[Candidate]]:
-    """Return the candidates that ran, fastest first, and the others."""
+@dataclass(frozen=True, slots=True)
+class _Legal:
+    """A legal candidate: the number of its proposer, the plan as it was proposed, and the scheduled module."""
+
+    proposer: int
+    asked: Plan
+    candidate: Candidate
+    module: IRModule
+
+
+def _fastest(kept: Sequence[_Legal]) -> float:
+    return min((c.candidate.median for c in kept if c.candidate.median is not None), default=math.inf)
+
+
+def _said(task: Task, legal: _Legal) -> str:
+    """Return what a proposer is told of its plan: a time here, or what the roofline of the scheduled program predicts."""
+    candidate = legal.candidate
+    if candidate.median is not None:
+        return f"{candidate.outcome}; measured {candidate.median * 1e6:.1f} us"
+    return f"{candidate.outcome}; predicted {predicted(legal.module, task.machine) * 1e6:.1f} us by a roofline, not measured"
+
+
+def _timed(task: Task, legal: list[_Legal]) -> tuple[list[_Legal], list[Candidate]]:
+    """Return the candidates that ran, fastest first, and the others. All are timed together, so that one spell of the machine hits all."""
     from tvm_xpiler.emit.llvm import llvm_target
 
-    ran: list[Candidate] = []
+    ran: list[_Legal] = []
     unfit: list[Candidate] = []
     with Meter(str(llvm_target())) as meter:
-        results = meter.measure(IRModule({"main": task.func}), [module for _, module in legal], rounds=2)
-    for (candidate, _), result in zip(legal, results, strict=True):
+        results = meter.measure(IRModule({"main": task.func}), [item.module for item in legal], rounds=2)
+    for item, result in zip(legal, results, strict=True):
+        candidate = item.candidate
         if isinstance(result, Unfit):
             unfit.append(Candidate(candidate.source, candidate.plan, f"{result.kind}: {result.message}"))
         else:
             assert isinstance(result, Measured)
-            ran.append(Candidate(candidate.source, candidate.plan, candidate.outcome, result.median, result.spread))
-    return sorted(ran, key=lambda c: c.median or 0.0), unfit
+            timed = replace(candidate, median=result.median, spread=result.spread)
+            ran.append(replace(item, candidate=timed))
+    return sorted(ran, key=lambda item: item.candidate.median or 0.0), unfit

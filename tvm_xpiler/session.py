@@ -30,7 +30,7 @@ _LARGE = 1 << 22  # elements
 class Options:
     """How a kernel is launched and what is asked for; see the command line for their meaning.
 
-    ``proposers`` are asked for ``plans`` plans each, besides the rules; ``plan`` is the user's own and is used alone.
+    ``proposers`` are asked for ``plans`` plans each, besides the rules, up to ``rounds`` times, told what became of them; ``plan`` is the user's own and is used alone.
     ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
     """
 
@@ -54,6 +54,7 @@ class Options:
     prove: bool = False
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
+    rounds: int = 2
     plan: Plan | None = None
     symbolic: tuple[str, ...] = ()
 

@@ -18,7 +18,8 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.proposal import Proposer, Rules, Task
+from tvm_xpiler.schedule.proposal import Proposer, Task
+from tvm_xpiler.schedule.rules_proposer import Rules
 
 _REPAIR_SECONDS = 1.0
 

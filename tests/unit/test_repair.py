@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sketch_repair.encode import primes_of
-from sketch_repair.limits import broken_limit
 from sketch_repair.repair import Repaired, Unrepairable, repair
 from tvm_xpiler.core.machines import GPUS, Machine
 from tvm_xpiler.core.tir import IRModule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import parse_plan

@@ -65,6 +65,25 @@ def _gemm(types: str, batch: int, sizes: tuple[int, int, int], to: str = "cuda",
     return result.targets[to]
 
 
+EPILOGUE = """
+#include <cuda_fp16.h>
+__global__ void dense(const half* A, const half* B, const float* bias, float* C, int M, int N, int K) {
+  int row = blockIdx.y * 16 + threadIdx.y, col = blockIdx.x * 16 + threadIdx.x;
+  float sum = 0;
+  for (int k = 0; k < K; k++) sum += __half2float(A[row * K + k]) * __half2float(B[k * N + col]);
+  C[row * N + col] = fmaxf(sum + bias[col], 0.0f);
+}
+"""
+
+
+def test_stages_after_tensor_cores() -> None:
+    """TVM cannot copy a schedule of which a block was tensorized; there is another block to schedule."""
+    options = Options(scalars={"M": 64, "N": 128, "K": 96}, grid=(8, 4, 1), block=(16, 16, 1), sets=4)
+    target = translate(SourceFile("dense.cu", EPILOGUE), "cuda", options).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert "mma_sync" in target.emitted.text
+
+
 FLOATS = ("float, float, false, false, false", "float, float, true, true, true", "float, float, false, true, false")
 
 

@@ -21,7 +21,8 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.apply import Applied, apply
-from tvm_xpiler.schedule.proposal import Rules, Task
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.rules_proposer import Rules
 from tvm_xpiler.schedule.text import parse_plan
 
 

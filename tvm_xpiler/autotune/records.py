@@ -93,6 +93,22 @@ class Records:
                 found.append(Record(plan, median if median < 1e9 else math.inf))
         return found
 
+    def fastest(self) -> list[tuple[IRModule, Record]]:
+        """Return the fastest record that ran of each module."""
+        found: list[tuple[Any, Any, float]] = []
+        for record in self._database.get_all_tuning_records():
+            times = sorted(float(t) for t in record.run_secs or ())
+            seconds = times[len(times) // 2] if times else math.inf
+            if seconds >= 1e9:
+                continue
+            at = next((i for i, (workload, _, _) in enumerate(found) if workload.same_as(record.workload)), None)
+            if at is None:
+                found.append((record.workload, record, seconds))
+            elif seconds < found[at][2]:
+                found[at] = (record.workload, record, seconds)
+        plans = ((workload.mod, plan_of(record.trace, workload.mod), seconds) for workload, record, seconds in found)
+        return [(module, Record(plan, seconds)) for module, plan, seconds in plans if isinstance(plan, Plan)]
+
     def best(self, original: IRModule) -> Any:
         """Return the fastest record's schedule, as stock TVM would use it, or None."""
         return self._database.query_schedule(original, self._target, "main")

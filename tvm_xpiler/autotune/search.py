@@ -20,12 +20,12 @@ import numpy.typing as npt
 from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.autotune.space import Place, crossed, mutated, places, structures
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import IRModule, structural_hash
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.space import Place, crossed, mutated, places, structures
 
 _BATCH = 8
 _POPULATION = 48

@@ -54,7 +54,7 @@ class Machine:
 
 _VOLTA = frozenset({"float16"})
 _TURING = _VOLTA | {"int8", "uint8"}
-_AMPERE = _TURING | {"bfloat16", "tf32", "async_copy"}
+_AMPERE = _TURING | {"bfloat16", "async_copy"}
 _CDNA = frozenset({"float16", "int8"})
 
 GPUS: dict[str, Machine] = {

@@ -68,9 +68,9 @@ class TargetSpec:
             return host_machine() if self.arch is None else cpu_machine(self.arch, limits.get("num-cores"))
         found = gpu_machine(self.arch or DEFAULT_ARCH[self.name])
         shared = min(limits.get("max_shared_memory_per_block", found.shared), found.shared)
-        features = (
-            frozenset() if self.name == "rocm" else found.features if self.tf32 else found.features - {"tf32"}
-        )  # TVM's code generator has no fragments for it
+        features = frozenset() if self.name == "rocm" else found.features  # TVM's code generator has no fragments for it
+        if self.tf32 and self.name == "cuda" and "bfloat16" in features:  # both came with sm_80
+            features |= {"tf32"}
         levels = tuple((level, shared if level == "shared" else size) for level, size in found.levels)
         return replace(
             found,

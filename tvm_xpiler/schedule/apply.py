@@ -85,6 +85,15 @@ def new_schedule(func: Any) -> Schedule:
     return Schedule(module, error_render_level="fast")
 
 
+def copied(sch: Schedule, module: IRModule) -> Schedule:
+    """Return a copy of a schedule over a module. TVM cannot copy one of which a block was tensorized: its trace is taken again."""
+    if not any(instruction.kind.name == "Tensorize" for instruction in sch.trace.insts):
+        return sch.copy()
+    again = new_schedule(module)
+    sch.trace.apply_to_schedule(again, remove_postproc=False)
+    return again
+
+
 def apply(plan: Plan, func: Any) -> Applied | Rejected:
     """Apply a plan to a ``PrimFunc`` or an ``IRModule``."""
     return Replay(func).apply(plan)

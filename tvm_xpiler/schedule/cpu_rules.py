@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
-from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.core.tir import IRModule, PrimFunc, Schedule, ScheduleError
+from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.dot_products import dot_products
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
@@ -22,19 +22,20 @@ _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the
 
 
 def cpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
-    """Return the plan of the rules for a CPU; see :func:`schedule_cpu`."""
-    return plan_from_schedule(schedule_cpu(new_schedule(func), machine, only, fused), func)
-
-
-def schedule_cpu(sch: Schedule, machine: Machine, only: str | None = None, fused: bool = True) -> Schedule:
-    """Return ``sch`` with every block tiled, vectorized and parallel where that is legal.
+    """Return the plan of the rules for a CPU: every block tiled, vectorized and parallel where that is legal.
 
     Args:
-        sch: A schedule over the normal form.
+        func: The normal form.
         machine: The processor.
         only: The one block to schedule; all by default.
         fused: Whether stages are inlined, and computed row by row where they share their rows.
     """
+    return plan_from_schedule(_scheduled(func, machine, only, fused), func)
+
+
+def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) -> Schedule:
+    sch = new_schedule(func)
+    module = sch.mod
     lanes = machine.lanes
     if fused and only is None:
         sch = inline_stages(sch)
@@ -44,12 +45,12 @@ def schedule_cpu(sch: Schedule, machine: Machine, only: str | None = None, fused
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
-        done = _attempt(sch, name, dot_products, machine)
+        done = _attempt(sch, module, name, dot_products, machine)
         if done is not None:
             sch = done
             continue
         for rule in (_packed_panels, _column_tile, _vector_reduction, _vectorize_last, _parallel_only):
-            done = _attempt(sch, name, rule, lanes)
+            done = _attempt(sch, module, name, rule, lanes)
             if done is not None:
                 sch = done
                 break
@@ -134,9 +135,9 @@ def _row_vector(sch: Schedule, name: str, lanes: int) -> None:
         sch.vectorize(sch.get_loops(init)[-1])
 
 
-def _attempt(sch: Schedule, name: str, rule: Callable[[Schedule, Any, BlockFacts, T], bool], fact: T) -> Schedule | None:
+def _attempt(sch: Schedule, module: IRModule, name: str, rule: Callable[[Schedule, Any, BlockFacts, T], bool], fact: T) -> Schedule | None:
     """Return the schedule after a rule, which is told one ``fact`` of the machine; None where it does not fit."""
-    trial = sch.copy()
+    trial = copied(sch, module)
     block = trial.get_sblock(name)
     seen = facts(trial, block)
     if seen is None:
@@ -154,6 +155,16 @@ def _worth_threads(seen: BlockFacts) -> bool:
 def _outer_parallel(sch: Schedule, loops: list[Any], seen: BlockFacts) -> None:
     if loops and _worth_threads(seen):
         sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])
+
+
+def _odd_width(extent: int, lanes: int) -> int:
+    """Return a divisor of an extent that fills up to four vectors best, where the extent is no multiple of the lanes; 0 where half would be idle.
+
+    LLVM cuts such a vector into whole registers and a rest, which a guard around a full vector would not allow.
+    """
+    divisors = [d for d in range(lanes // 2 + 1, min(extent, 4 * lanes) + 1) if extent % d == 0]
+    best = max(divisors, key=lambda d: (d / (-(-d // lanes) * lanes), d), default=0)
+    return best if 2 * best > -(-best // lanes) * lanes else 0
 
 
 def _contiguous(seen: BlockFacts, axis: int) -> bool:
@@ -203,10 +214,13 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
     outer = [loops[i] for i in spatial[:-1]]
     reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
     accumulators = 24 if lanes >= 16 else 12  # of 32 vector registers with AVX-512, of 16 without
-    many = next((m for m in (4, 2, 1) if 4 * m <= accumulators and seen.extents[spatial[-1]] % (lanes * m) == 0), 1)
-    width = lanes * many
+    extent = seen.extents[spatial[-1]]
+    many = next((m for m in (4, 2, 1) if 4 * m <= accumulators and extent % (lanes * m) == 0), 0)
+    odd = 0 if many else _odd_width(extent, lanes)
+    many = many or -(-odd // lanes) or 1
+    width = odd or lanes * many
     column, vector = sch.split(loops[spatial[-1]], [None, width])
-    vectors, vector = sch.split(vector, [None, lanes]) if width > lanes else (None, vector)
+    vectors, vector = sch.split(vector, [None, lanes]) if width > lanes and not odd else (None, vector)
     rows = None
     if outer:
         extent = seen.extents[spatial[-2]]

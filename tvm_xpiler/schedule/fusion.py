@@ -8,18 +8,7 @@ from tvm_xpiler.core.expressions import children
 from tvm_xpiler.core.tir import Schedule, ScheduleError
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
-_DEAR = {
-    "tirx.exp",
-    "tirx.pow",
-    "tirx.tanh",
-    "tirx.erf",
-    "tirx.log",
-    "tirx.sin",
-    "tirx.cos",
-    "tirx.if_then_else",
-    "tirx.sqrt",
-    "tirx.sigmoid",
-}
+_DEAR = frozenset({"exp", "exp2", "pow", "tanh", "erf", "log", "sin", "cos", "sqrt", "rsqrt", "sigmoid", "if_then_else"})
 
 
 def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
@@ -78,7 +67,7 @@ def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
 
 def _cheap(e: Any) -> bool:
     kind = type(e).__name__
-    if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")) in _DEAR):
+    if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")).split(".")[-1] in _DEAR):
         return False
     return all(_cheap(child) for child in children(e))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
-from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.fusion import inline_stages
 from tvm_xpiler.schedule.gpu_rows import row_blocks
@@ -26,11 +26,13 @@ def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: b
     Raises:
         ScheduleError: A block is no plain loop nest.
     """
-    return plan_from_schedule(schedule_gpu(new_schedule(func), machine, only, fused), func)
+    return plan_from_schedule(_scheduled(func, machine, only, fused), func)
 
 
-def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None, fused: bool = True) -> Schedule:
-    """Return ``sch`` with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
+def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) -> Schedule:
+    """Return a schedule with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
+    sch = new_schedule(func)
+    module = sch.mod
     if only is None and fused:
         sch = inline_stages(sch, _SMALL)
         rows = row_blocks(sch, machine)
@@ -40,7 +42,7 @@ def schedule_gpu(sch: Schedule, machine: Machine, only: str | None = None, fused
         if only is not None and name != only:
             continue
         for rule in (split_depth, tensor_cores, _shared_tiles, _cross_thread, _one_thread_each, _bind_only):
-            trial = sch.copy()
+            trial = copied(sch, module)
             block = trial.get_sblock(name)
             seen = facts(trial, block)
             if seen is None:

@@ -9,7 +9,6 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.rules import rules_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +64,3 @@ class Proposer(Protocol):
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
         """Return at most ``count`` plans for a task."""
         ...
-
-
-class Rules:
-    """The proposer that needs no network: what an expert writes in ten minutes."""
-
-    def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
-        """Return the plans of the rules, the default first, then without fusion. History changes nothing."""
-        del history
-        plans = [rules_plan(task.func, task.machine)]
-        if count > 1 and task.machine.kind == "cpu":
-            plans.append(rules_plan(task.func, task.machine, fused=False))
-        return Proposal(tuple(dict.fromkeys(plans)), "rules")
