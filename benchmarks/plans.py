@@ -2,7 +2,7 @@
 
 python benchmarks/plans.py --random 2000
 python benchmarks/plans.py --random 0 --spaces
-python benchmarks/plans.py --random 0 --against 8
+python benchmarks/plans.py --random 0 --against 8 [--manifest kernels.toml]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import math
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from tvm_xpiler.autotune.measure import Measured, Meter
@@ -56,6 +57,27 @@ def workloads() -> list[tuple[str, IRModule]]:
         ("max pool", [w := te.placeholder((1, 8, 16, 16), name="P"), topi.nn.pool2d(w, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), "max")])
     )
     return [(name, IRModule({"main": te.create_prim_func(arguments)})) for name, arguments in result][:20]
+
+
+def lifted(manifest: Path) -> list[tuple[str, IRModule]]:
+    """Return the normal forms of a manifest's kernels, each form once."""
+    from tvm_xpiler import api
+    from tvm_xpiler.core.errors import XpilerError
+    from tvm_xpiler.core.source import read_source
+    from tvm_xpiler.core.tir import structural_hash
+    from tvm_xpiler.manifest import read_manifest
+
+    found: dict[int, tuple[str, IRModule]] = {}
+    for entry in read_manifest(manifest):
+        try:
+            form = api.lift(read_source(entry.file), entry.options)
+        except XpilerError as error:
+            print(f"{entry.file.stem}: {error.code}")
+            continue
+        if form.grade == "A":
+            module = IRModule({"main": form.func})
+            found.setdefault(structural_hash(module), (entry.file.stem, module))
+    return list(found.values())
 
 
 def every_form(plan: Plan, module: IRModule) -> bool:
@@ -118,10 +140,11 @@ def main() -> None:
     parser.add_argument(
         "--against", type=int, default=0, metavar="N", help="time N plans of the rules and N random samples of MetaSchedule"
     )
+    parser.add_argument("--manifest", type=Path, help="lifted kernels in place of tensor expressions")
     options = parser.parse_args()
     from tvm_xpiler.schedule.apply import Replay
 
-    every = workloads()
+    every = lifted(options.manifest) if options.manifest else workloads()
     rng = random.Random(1)
     begin = time.perf_counter()
     kept = legal = 0

@@ -125,6 +125,8 @@ class CostModel:
 def _labels(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     """Return grades 0 to 31, the fastest highest, by time relative to the best: the top is told apart more finely than the rest."""
     best = float(np.min(seconds))
+    if not np.isfinite(best):
+        return np.zeros(len(seconds), dtype=np.int32)
     relative = np.where(np.isfinite(seconds), best / np.maximum(seconds, 1e-12), 0.0)
     return np.clip(np.round(31 * np.sqrt(relative)), 0, 31).astype(np.int32)
 

@@ -43,6 +43,15 @@ class Aliases:
             lines.append(line)
         return "\n".join(lines)
 
+    def program(self, func: PrimFunc) -> str:
+        """Return a function's TensorIR with aliases in the places of names."""
+        blocks = {name: alias for alias, name in self.names.items() if alias[0] == "b"}
+        others = {name: alias for alias, name in self.names.items() if alias[0] != "b"}
+        others |= {f"v_{name}": f"v_{alias}" for name, alias in others.items()}
+        text = re.sub(r"^# from .*\n", "", func.script(show_meta=False), flags=re.MULTILINE)
+        text = re.sub(r"[A-Za-z_]\w*", lambda m: others.get(m[0], m[0]), text)
+        return re.sub(r'sblock\("(\w+)"\)', lambda m: f'sblock("{blocks.get(_name(others, m[1]), m[1])}")', text)
+
     def show(self, plan: Plan) -> Plan:
         """Return a plan in the program's names."""
         return _renamed(plan, self.names)
@@ -50,6 +59,11 @@ class Aliases:
     def conceal(self, plan: Plan) -> Plan:
         """Return a plan that speaks of the program by aliases."""
         return _renamed(plan, {name: alias for alias, name in self.names.items()})
+
+
+def _name(aliases: dict[str, str], text: str) -> str:
+    """Return the name that an alias stands for."""
+    return next((name for name, alias in aliases.items() if alias == text), text)
 
 
 def _renamed(plan: Plan, names: dict[str, str]) -> Plan:

@@ -27,6 +27,8 @@ class ModelOptions:
         replay: A tape that answers in place of a server.
         limits: What may be spent.
         anonymous: Whether the program's own names stay here.
+        tir: Whether the program's TensorIR is sent beside the facts.
+        prompt_budget: Tokens of a question at most, by estimate.
         temperature: Of the sampling.
         seed: Of the sampling.
     """
@@ -38,6 +40,8 @@ class ModelOptions:
     replay: Path | None = None
     limits: Limits = field(default_factory=Limits)
     anonymous: bool = False
+    tir: bool = False
+    prompt_budget: int = 6000
     temperature: float = 0.7
     seed: int = 1
 
@@ -60,8 +64,10 @@ def model_proposer(options: ModelOptions, worked: Callable[[Task, int], Sequence
     return Model(
         Budgeted(client, options.limits),
         name,
-        anonymous=options.anonymous,
-        temperature=options.temperature,
-        seed=options.seed,
-        worked=worked,
+        options.prompt_budget,
+        options.temperature,
+        options.seed,
+        options.anonymous,
+        options.tir,
+        worked,
     )

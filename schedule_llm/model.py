@@ -25,6 +25,7 @@ class Model:
         temperature: Of the sampling.
         seed: Of the sampling.
         anonymous: Whether the program's own names stay here.
+        tir: Whether the program's TensorIR is sent beside the facts.
         worked: Finds similar programs with plans that were fast, as text; asked for two.
     """
 
@@ -34,13 +35,14 @@ class Model:
     temperature: float = 0.7
     seed: int = 1
     anonymous: bool = False
+    tir: bool = False
     worked: Callable[[Task, int], Sequence[str]] | None = None
 
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
         """Ask once. What cannot be used is said in the notes."""
         aliases = Aliases.of(task.func) if self.anonymous else None
         worked = self.worked(task, _SHOWN) if self.worked is not None else ()
-        request = render(task, count, history, self.prompt_budget, self.temperature, self.seed, aliases, worked)
+        request = render(task, count, history, self.prompt_budget, self.temperature, self.seed, aliases, worked, self.tir)
         answer = self.client.ask(request)
         if isinstance(answer, Failed):
             return Proposal((), self.name, (f"{answer.kind}: {answer.message}",))

@@ -74,6 +74,7 @@ def render(
     seed: int = 1,
     aliases: Aliases | None = None,
     worked: Sequence[str] = (),
+    tir: bool = False,
 ) -> Request:
     """Return the question about a task.
 
@@ -87,9 +88,11 @@ def render(
         seed: Of the sampling.
         aliases: What stands for the program's names; old attempts are not shown then.
         worked: Similar programs with plans that were fast, as text.
+        tir: Whether the program's TensorIR is sent, too. It has no comments; with ``aliases`` it has no names.
     """
     system = Template(_file("system.md")).safe_substitute(primitives=menu())
     facts = _quoted(card(task) if aliases is None else aliases.hide(card(task)))
+    program = (task.func.script(show_meta=False) if aliases is None else aliases.program(task.func)) if tir else ""
     operators = " ".join(sorted({m.operator for m in margins(task.func)}))
     query = f"{task.machine.kind} {operators} {' '.join(families_for(task))} {facts}"
     kind = task.machine.kind
@@ -104,7 +107,9 @@ def render(
     }
     while True:
         filled = {name: "\n\n".join(texts) + "\n" if texts else "" for name, texts in parts.items()}
-        user = Template(_file("task.md")).safe_substitute(card=facts, count=count, **filled)
+        user = Template(_file("task.md")).safe_substitute(
+            card=facts, program=_quoted(f"\n{program}\n") if tir else "", count=count, **filled
+        )
         if estimated_tokens(system + user) <= budget or not any(parts.values()):
             return Request(system, user, SCHEMA, temperature, seed, max_tokens=400 + 400 * count)
         next(parts[name] for name in ("examples", "worked", "manual", "families", "history", "knobs") if parts[name]).pop()

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import judge as judge
     from tvm_xpiler.api import lift as lift
     from tvm_xpiler.api import load as load
+    from tvm_xpiler.api import replace_externs as replace_externs
     from tvm_xpiler.api import translate as translate
     from tvm_xpiler.api import tune as tune
 
 __version__ = "0.1.0"
-__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "translate", "tune"]
+__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "replace_externs", "translate", "tune"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ from tvm_xpiler.core.targets import TargetRequest
 from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.proving import Form, compared, shown
+from tvm_xpiler.relax import replace_externs
 from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.tuning import TuneOptions, tune
 from tvm_xpiler.verify.inputs import InputSet
@@ -21,7 +22,7 @@ from tvm_xpiler.verify.oracle import Array
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "translate", "tune"]
+__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "replace_externs", "translate", "tune"]
 
 
 def _source(kernel: str | Path | SourceFile) -> SourceFile:

@@ -46,6 +46,10 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-cost", type=float, help="Money at most, in the currency of the prices."),
         click.option("--prices", metavar="IN,OUT", help="Price of a million tokens of questions and of answers, for --max-cost."),
         click.option("--anonymous", is_flag=True, help="Send the model no names of the program."),
+        click.option(
+            "--send-tir", is_flag=True, help="Send the model the program's TensorIR beside the facts; with --anonymous without names."
+        ),
+        click.option("--prompt-budget", default=6000, show_default=True, help="Tokens of a question at most, by estimate."),
     ):
         command = option(command)
     return command
@@ -75,7 +79,10 @@ def planning(o: dict[str, Any]) -> dict[str, Any]:
 
         limits = Limits(o["max_calls"], o["max_tokens"], o["max_cost"], *_prices(o["prices"], o["max_cost"]))
         replay = o["replay"] if kind == "tape" else None
-        options = ModelOptions(o["model"], o["base_url"], o["azure_version"], o["record"], replay, limits, o["anonymous"], seed=o["seed"])
+        options = ModelOptions(
+            o["model"], o["base_url"], o["azure_version"], o["record"], replay, limits, o["anonymous"], o["send_tir"], o["prompt_budget"],
+            seed=o["seed"],
+        )  # fmt: skip
         proposers.append(model_proposer(options, worked))
     plan = read_plan(o["plan_file"]) if o["plan_file"] else None
     return {"proposers": tuple(proposers), "plans": o["plans"] or 4, "rounds": o["rounds"], "plan": plan}

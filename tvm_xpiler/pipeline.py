@@ -91,6 +91,16 @@ class Translation:
         """Whether every target's code was verified."""
         return bool(self.targets) and all(target.ok for target in self.targets.values())
 
+    def as_torch(self, target: str = "llvm") -> Callable[..., Any]:
+        """Return the kernel as a function of PyTorch tensors; see :func:`tvm_xpiler.pytorch.as_torch`.
+
+        Raises:
+            ConfigError: XP604.
+        """
+        from tvm_xpiler.pytorch import as_torch
+
+        return as_torch(self, target)
+
     def _repr_html_(self) -> str:
         from tvm_xpiler.show import html
 

@@ -59,6 +59,8 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     """
     options = options or TuneOptions()
     func = func["main"] if isinstance(func, IRModule) else func
+    if "global_symbol" not in (func.attrs or {}):
+        func = func.with_attr("global_symbol", "main")
     task = Task.of(func, TargetSpec("llvm"))
     starts = _starts(task, options.proposers, options.plans)
     records = Records(options.records, llvm_target()) if options.records is not None else None

@@ -223,6 +223,10 @@ def test_anonymous_questions_say_no_names(task: Task) -> None:
     facts = request.user.split("</program>")[0]
     assert "block b0: elementwise; loops l0=4096" in facts
     assert "reads t1" in facts
+    program = render(task, 2, aliases=aliases, tir=True).user
+    assert 'T.sblock("b0")' in program
+    assert "y[" not in program
+    assert 'T.sblock("y")' in render(task, 2, tir=True).user
     plan = parse_plan("i0, i1 = split(b0.l0, [None, 16])\nvectorize(i1)\nparallel(b0.l0_0)\nunroll(b0_init.l0)")
     assert not isinstance(plan, Malformed)
     assert str(aliases.show(plan)).splitlines()[0] == "i0, i1 = split(y.i0, [None, 16])"

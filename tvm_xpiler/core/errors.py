@@ -160,6 +160,12 @@ _CODES = (
         "The plan is malformed, or a step of it is refused and no legal plan near it was found. The message names the step.",
     ),
     Code(
+        "XP604",
+        "kernel cannot be used there",
+        "A model or a framework asks for a kernel that was not verified, or in a form that it has not: tensors that are updated in place, open"
+        " sizes, another target. The message says which.",
+    ),
+    Code(
         "XP701",
         "over a limit of the batch",
         "The kernel's process took more time or memory than a batch gives to one kernel, and was killed. Raise --limit or --memory, or give"

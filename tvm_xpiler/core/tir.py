@@ -33,7 +33,7 @@ from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
     "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering",
-    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvmscript",
+    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
@@ -74,6 +74,13 @@ def identical(a: object, b: object) -> bool:
 def structurally_equal(a: object, b: object) -> bool:
     """Return whether two pieces of IR are equal up to names."""
     return bool(tvm_ffi.structural_equal(a, b, map_free_vars=True))
+
+
+def relax() -> Any:
+    """Return TVM's Relax, which is imported when it is first asked for."""
+    from tvm import relax as module
+
+    return module
 
 
 def meta_schedule() -> Any:

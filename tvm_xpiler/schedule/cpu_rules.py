@@ -11,6 +11,7 @@ from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.dot_products import dot_products
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
+from tvm_xpiler.schedule.packed_columns import packed_columns
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor, nest
 from tvm_xpiler.schedule.traces import plan_from_schedule
@@ -49,7 +50,7 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) 
         if done is not None:
             sch = done
             continue
-        for rule in (_packed_panels, _column_tile, _vector_reduction, _vectorize_last, _parallel_only):
+        for rule in (_packed_panels, _column_tile, packed_columns, _vector_reduction, _vectorize_last, _parallel_only):
             done = _attempt(sch, module, name, rule, lanes)
             if done is not None:
                 sch = done

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvmscript
+from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvm_ffi, tvmscript
 from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 from tvm_xpiler.schedule.fragment_intrinsics import fragment_source
 
@@ -30,7 +30,23 @@ def available(name: str) -> bool:
     if TensorIntrin.get(name, allow_missing=True) is None:
         desc, impl = map(parsed, texts) if texts is not None else (part() if callable(part) else part for part in parts or ())
         TensorIntrin.register(name, desc, impl, override=True)
+        _allow_again(name)
     return True
+
+
+_registered: set[str] = set()
+
+
+def _allow_again(name: str) -> None:
+    """Let TVM register an intrinsic that was registered here: it does when somebody imports its intrinsics, MetaSchedule among them."""
+    if not _registered:
+        plain = TensorIntrin.register
+
+        def register(name: str, desc: Any, impl: Any, override: bool = False) -> Any:
+            return plain(name, desc, impl, override or name in _registered)
+
+        TensorIntrin.register = staticmethod(register)
+    _registered.add(name)
 
 
 def own_source(name: str) -> tuple[str, str] | None:
@@ -59,7 +75,12 @@ def _held() -> dict[str, tuple[Any, Any]]:
         return held
     package = types.ModuleType(_PACKAGE)
     package.__path__ = [str(Path(s_tir.__file__ or "").parent / "tensor_intrin")]
-    with mock.patch.object(TensorIntrin, "register", register), mock.patch.object(tvmscript, "prim_func", prim_func):
+    held_back = (
+        mock.patch.object(TensorIntrin, "register", register),
+        mock.patch.object(tvmscript, "prim_func", prim_func),
+        mock.patch.object(tvm_ffi, "register_global_func", return_value=lambda function: function),
+    )
+    with held_back[0], held_back[1], held_back[2]:
         sys.modules[_PACKAGE] = package
         try:
             importlib.import_module(f"{_PACKAGE}.cuda")

@@ -13,8 +13,8 @@ from typing import Any
 from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Analyzer, Schedule, tirx
-from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
+from tvm_xpiler.schedule.layouts import laid_out
 from tvm_xpiler.schedule.query import BlockFacts, facts, product_of_loads
 from tvm_xpiler.schedule.tensor_tiles import BYTES, SIDE, VECTOR_BYTES, Tile, choose_parts, choose_tile
 
@@ -210,14 +210,7 @@ def _regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], tur
         mentions(e, v) for e in region[:-2] for v in variables
     ):
         return None
-    used = [n for n, it in enumerate(node.iter_vars) if any(mentions(e, it.var) for e in region)]
-    copy = sch.reindex(block, ("read", operand))
-    names = {n: f"i{n}" for n in used}
-    order = [*(n for n in used if n not in last), *last]
-    if order != used:
-        text = f"lambda {', '.join(names.values())}: ({', '.join(names[n] for n in order)})"
-        sch.transform_layout(copy, ("write", 0), index_map(text))
-    return copy, last != sorted(last)
+    return laid_out(sch, block, operand, last), last != sorted(last)
 
 
 def _staged(sch: Schedule, copy: Any, across: bool, factors: tuple[int, int, int]) -> None:
