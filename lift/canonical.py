@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tvm_xpiler.core.tir import PrimFunc
+from tvm_xpiler.core.tir import PrimFunc, with_reciprocals
 
 _DTYPE = re.compile(r'"(?:u?int|float|bfloat)\d+"')
 _KEPT = frozenset("def for in range with as if else and or not main True False".split())  # noqa: SIM905
@@ -12,14 +12,18 @@ _WORD = re.compile(r"\"[^\"]*\"|\b[A-Za-z_]\w*(?:\.\w+)*")
 
 
 def canonical_text(func: PrimFunc, dtypes: bool = True, order: bool = True) -> str:
-    """Return a function's text with names replaced by their order of appearance, access regions left out.
+    """Return a function's text with names replaced by their order of appearance, access regions left out, divisions as reciprocals.
 
     Args:
         func: A lifted function.
         dtypes: Keep element types.
         order: Keep the order of the parameters; otherwise it is that in which the body names them.
     """
-    lines = [line for line in func.script().splitlines() if not re.match(r"\s*(#|@|T\.(reads|writes|func_attr)\(|from |$)", line)]
+    lines = [
+        line
+        for line in with_reciprocals(func).script().splitlines()
+        if not re.match(r"\s*(#|@|T\.(reads|writes|func_attr)\(|from |$)", line)
+    ]
     head = next(i for i, line in enumerate(lines) if line.startswith("def "))
     buffers: dict[str, str] = {}
     axes: dict[str, str] = {}

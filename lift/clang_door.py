@@ -106,7 +106,7 @@ def parse(source: SourceFile, header: str, include: tuple[str, ...] = (), warp: 
     """
     options = [
         "-x", "cuda", "-nocudainc", "-nocudalib", "--cuda-host-only", "-nostdinc", "-nostdinc++", "-std=c++17", "-DXP_PARSE", f"-DXP_WARP={warp}", "-fno-builtin",
-        "-Wno-everything", f"-I{empty_headers(False)}", f"-I{SEMANTICS}", *(f"-I{path}" for path in include), *(f"-D{macro}" for macro in define), "-include", str(SEMANTICS / header),
+        "-Wno-everything", f"-I{empty_headers(False)}", *(f"-I{path}" for path in (*include, SEMANTICS.parent)), *(f"-D{macro}" for macro in define), "-include", str(SEMANTICS / header),
     ]  # fmt: skip
     with _lock:
         unit = Index.create().parse(source.name, args=options, unsaved_files=[(source.name, source.text)])

@@ -10,6 +10,7 @@ from lift.clang_door import CK, TK, Cursor, TranslationUnit, offset_of, parse, s
 from lift.layout import canonical, element_type, is_onchip, is_pointer, is_vector, layout, onchip_memory
 from tvm_xpiler.core.errors import LiftError
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
+from tvm_xpiler.core.plugins import header_of
 from tvm_xpiler.core.source import SourceFile
 
 
@@ -48,6 +49,7 @@ class Front:
         platform: The dialect.
         has_device_variables: Whether blocks share file-scope variables.
         warp: Lanes of a warp.
+        header: The executable header that it was read against.
     """
 
     source: SourceFile
@@ -61,6 +63,7 @@ class Front:
     platform: Platform
     has_device_variables: bool
     warp: int
+    header: str
 
     @property
     def joined(self) -> bool:
@@ -118,6 +121,7 @@ def read(
     include: tuple[str, ...] = (),
     warp: int | None = None,
     define: tuple[str, ...] = (),
+    header: str | None = None,
 ) -> Front:
     """Parse ``source`` and choose its entry.
 
@@ -128,12 +132,12 @@ def read(
         include: Folders for ``#include``.
         warp: Lanes of a warp; the platform's own by default.
         define: Macros, ``NAME`` or ``NAME=VALUE``.
+        header: The executable header; the dialect's own by default.
 
     Raises:
         LiftError: XP100, XP101, XP102 or XP103.
     """
-    header = PLATFORMS[platform].header
-    assert header is not None
+    header = header or header_of(platform)
     lanes = warp or PLATFORMS[platform].warp
     unit = parse(source, header, include, lanes, define)
     declared = _own(unit, source)
@@ -179,6 +183,7 @@ def read(
                 platform,
                 device_variables,
                 lanes,
+                header,
             )
     if len(chosen) > 1 and name is None:
         raise LiftError(
@@ -239,6 +244,7 @@ def read(
         platform,
         device_variables,
         lanes,
+        header,
     )
 
 

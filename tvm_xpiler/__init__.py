@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tvm_xpiler.api import Explorer as Explorer
     from tvm_xpiler.api import Lifted as Lifted
     from tvm_xpiler.api import Options as Options
     from tvm_xpiler.api import Translation as Translation
     from tvm_xpiler.api import TuneOptions as TuneOptions
     from tvm_xpiler.api import Verdict as Verdict
+    from tvm_xpiler.api import explore as explore
     from tvm_xpiler.api import judge as judge
     from tvm_xpiler.api import lift as lift
     from tvm_xpiler.api import load as load
@@ -18,7 +20,21 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import tune as tune
 
 __version__ = "0.1.0"
-__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "replace_externs", "translate", "tune"]
+__all__ = [
+    "Explorer",
+    "Lifted",
+    "Options",
+    "Translation",
+    "TuneOptions",
+    "Verdict",
+    "explore",
+    "judge",
+    "lift",
+    "load",
+    "replace_externs",
+    "translate",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -9,8 +9,9 @@ from pathlib import Path
 from lift.lifted import Lifted, punned
 from tvm_xpiler import symbolic
 from tvm_xpiler.core.errors import RunError, XpilerError
-from tvm_xpiler.core.source import SourceFile, read_source
+from tvm_xpiler.core.source import SourceFile, as_source
 from tvm_xpiler.core.targets import TargetRequest
+from tvm_xpiler.exploring.explorer import Explorer, explore
 from tvm_xpiler.loading import load
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.proving import Form, compared, shown
@@ -22,16 +23,21 @@ from tvm_xpiler.verify.oracle import Array
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
 from tvm_xpiler.verify.written import Written, written
 
-__all__ = ["Lifted", "Options", "Translation", "TuneOptions", "Verdict", "judge", "lift", "load", "replace_externs", "translate", "tune"]
-
-
-def _source(kernel: str | Path | SourceFile) -> SourceFile:
-    """Take a path, a :class:`SourceFile`, or the text of a kernel (any string with a line break)."""
-    if isinstance(kernel, SourceFile):
-        return kernel
-    if isinstance(kernel, str) and "\n" in kernel:
-        return SourceFile("kernel.cu", kernel)
-    return read_source(kernel)
+__all__ = [
+    "Explorer",
+    "Lifted",
+    "Options",
+    "Translation",
+    "TuneOptions",
+    "Verdict",
+    "explore",
+    "judge",
+    "lift",
+    "load",
+    "replace_externs",
+    "translate",
+    "tune",
+]
 
 
 def translate(
@@ -51,7 +57,7 @@ def translate(
     Raises:
         XpilerError: A diagnostic about the kernel, with a stable code.
     """
-    return symbolic.translate(_source(kernel), [to] if isinstance(to, str | Mapping) else list(to), None, options, on_stage)
+    return symbolic.translate(as_source(kernel), [to] if isinstance(to, str | Mapping) else list(to), None, options, on_stage)
 
 
 def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lifted:
@@ -62,8 +68,8 @@ def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lif
     """
     options = options or Options()
     if options.symbolic:
-        return symbolic.Generalizer(_source(kernel), None, options).lifted()
-    session = Session(_source(kernel), None, options)
+        return symbolic.Generalizer(as_source(kernel), None, options).lifted()
+    session = Session(as_source(kernel), None, options)
     return session.lift(session.problem())
 
 
@@ -76,14 +82,14 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         XpilerError: A diagnostic about either file.
     """
     options = options or Options()
-    first = Session(_source(original), None, options)
+    first = Session(as_source(original), None, options)
     problem = first.problem()
     first.oracle.start("checked", "tracked")
     if punned(first.front, problem):
         first.keep_floats_plain()
     examination = examine(first.oracle, problem, options.seed)
     refuse_wrong_source(first.source, examination)
-    second = Session(_source(translated), None, replace(options, entry=None) if first.front.wrapper else options)
+    second = Session(as_source(translated), None, replace(options, entry=None) if first.front.wrapper else options)
     mine = second.problem()
     if [type(p) for p in mine.params] != [type(p) for p in problem.params]:
         raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")

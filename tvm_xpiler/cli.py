@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tvm_xpiler import __version__
 from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
 from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, run_apply, shown
-from tvm_xpiler.cli_tune import duration, run_tune, tune_options
+from tvm_xpiler.cli_tune import cost_model, duration, run_tune, save_model, tune_options
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
@@ -352,7 +352,7 @@ def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> No
 @tune_options
 @plan_options
 @_launch_options
-def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | None, records: Path | None, **o: Any) -> None:
+def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | None, **o: Any) -> None:
     """Search the fastest plan for KERNEL on this machine's CPU, and verify what it makes.
 
     Ctrl-C ends the search; the best plan so far is printed. With --records a later run continues.
@@ -360,8 +360,12 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
     from tvm_xpiler.tuning import TuneOptions
 
     options = _options(o)
-    tuning = TuneOptions(trials, duration(limit), records, options.seed, options.proposers, options.plans)
-    sys.exit(run_tune(read_source(kernel), replace(options, proposers=()), tuning, form, out, _err))
+    ranker = cost_model(o["cost_model"])
+    tuning = TuneOptions(trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, ranker)
+    code = run_tune(read_source(kernel), replace(options, proposers=()), tuning, form, out, _err)
+    if o["save_model"] is not None:
+        save_model(ranker, o["save_model"])
+    sys.exit(code)
 
 
 @app.command()

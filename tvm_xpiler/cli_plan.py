@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.plugins import names, plugin
 
 
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,8 +25,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--proposer",
-            type=click.Choice(["rules", "openai", "tape"]),
-            help="Who proposes besides the rules.  [default: by --model and --replay]",
+            help="Who proposes besides the rules: openai, tape, a plug-in, or rules for nobody.  [default: by --model and --replay]",
         ),
         click.option(
             "--rounds",
@@ -73,7 +73,12 @@ def planning(o: dict[str, Any]) -> dict[str, Any]:
     missing = {"openai": "--model", "tape": "--replay"}.get(kind)
     if missing and not o[missing.removeprefix("--")]:
         raise click.UsageError(f"--proposer {kind} needs {missing}")
-    if kind != "rules":
+    if kind not in {"rules", "openai", "tape"}:
+        made = plugin("proposers", kind)
+        if made is None:
+            raise click.UsageError(f"there is no proposer '{kind}'; known: {', '.join(('rules', 'openai', 'tape', *names('proposers')))}")
+        proposers.append(made())
+    elif kind != "rules":
         from schedule_llm.clients.budget import Limits
         from schedule_llm.configure import ModelOptions, model_proposer
 

@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.plugins import plugin
+
 
 def duration(text: str | None) -> float:
     """Return the seconds of ``90``, ``90s``, ``5m`` or ``1h``."""
@@ -31,12 +34,39 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--trials", default=64, show_default=True, type=click.IntRange(1, 100_000), help="Measurements at most."),
         click.option("--time", "limit", metavar="TIME", help="Wall time at most: 90s, 5m, 1h."),
+        click.option("--cost-model", help="A file that --save-model wrote, or a plug-in.  [default: a new one]"),
+        click.option("--save-model", type=click.Path(path_type=Path), help="Write the cost model as it is after the search."),
         click.option(
             "--records", type=click.Path(path_type=Path), help="Folder of a MetaSchedule database; an earlier run in it is continued."
         ),
     ):
         command = option(command)
     return command
+
+
+def cost_model(named: str | None) -> Any:
+    """Return the cost model of a file or a plug-in; a new one by default.
+
+    Raises:
+        ConfigError: XP001 for a file that is none, XP606 for a plug-in that cannot be used.
+    """
+    from cost_model.model import CostModel
+
+    if named is None:
+        return CostModel()
+    made = plugin("cost_models", named)
+    return CostModel.load(Path(named)) if made is None else made()
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a cost model, where it can be written.
+
+    Raises:
+        ConfigError: XP001 where it cannot.
+    """
+    if not hasattr(model, "save"):
+        raise ConfigError("XP001", f"{path}: this cost model cannot be saved")
+    model.save(path)
 
 
 class LiveTable:

@@ -52,6 +52,8 @@ def cmake(stem: str, emitted: Emitted, arch: str | None) -> str:
             f"add_library({stem} {file})",
             f"set_target_properties({stem} PROPERTIES HIP_ARCHITECTURES {arch or 'gfx90a'})",
         ]
+    elif emitted.target != "bang":  # a plug-in's
+        body = [f"project({stem} LANGUAGES C CXX)", f"add_library({stem} {file})"]
     else:
         chip = f"mtp_{CHIPS[arch or DEFAULT_CHIP].arch}"
         body = [

@@ -188,7 +188,7 @@ def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | No
     Raises:
         EmitError: XP603 when the user's own plan cannot be used.
     """
-    if spec.name == "bang" or lifted.grade != "A" or not (options.proposers or options.plan):
+    if not spec.planned or lifted.grade != "A" or not (options.proposers or options.plan):
         return None
     task = Task.of(lifted.func, spec)
     if options.plan is None:
@@ -221,7 +221,11 @@ def judged(
     artifacts: dict[str, Execute] = {}
     owner: dict[str, TargetSpec] = {}
     for spec, code in emitted.items():
-        runs = _cpu_runs(code, problem) if spec.runs_here else {f"{_ARTIFACTS[spec.name]} in the oracle": _Text(code, problem, spec)}
+        runs = (
+            _cpu_runs(code, problem)
+            if spec.runs_here
+            else {f"{_ARTIFACTS.get(spec.name, f'{spec.name} text')} in the oracle": _Text(code, problem, spec)}
+        )
         for artifact, run in runs.items():
             artifacts[artifact] = run
             owner[artifact] = spec
@@ -276,6 +280,8 @@ def emit_for(spec: TargetSpec, func: PrimFunc, problem: Problem, plan: Plan | No
         return emit_llvm(func, problem, spec, plan)
     if spec.name == "bang":
         return emit_bang(func, problem, spec.arch)
+    if spec.plugin is not None:
+        return spec.plugin.emit(func, problem)  # type: ignore[no-any-return]
     return emit_rocm(func, problem, spec, plan) if spec.name == "rocm" else emit_simt(func, problem, spec, plan)
 
 
@@ -298,6 +304,13 @@ class _Text:
         self.checked = False  # whether every access of all blocks was checked in a run
 
     @property
+    def dialect(self) -> Platform:
+        """What the text is read and run as."""
+        if self.spec.plugin is not None:
+            return self.spec.plugin.dialect  # type: ignore[no-any-return]
+        return _DIALECTS.get(self.spec.name) or Platform(self.spec.name)
+
+    @property
     def chip(self) -> str:
         """The MLU whose sizes and rules the text must keep."""
         return (self.spec.arch if self.spec.name == "bang" else None) or DEFAULT_CHIP
@@ -312,7 +325,7 @@ class _Text:
         if self._oracle is None:
             text = SourceFile(f"emitted{self.code.suffix}", self.code.text)
             try:
-                front = read(text, _DIALECTS.get(self.spec.name) or Platform(self.spec.name))
+                front = read(text, self.dialect)
                 if self.spec.name == "bang":
                     check_capacity(front, CHIPS[self.chip])
             except XpilerError as error:

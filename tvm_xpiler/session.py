@@ -15,7 +15,8 @@ from tvm_xpiler.core.arithmetic import Extent, evaluate
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import LiftError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
-from tvm_xpiler.core.platforms import PLATFORMS, Platform, dialect_of
+from tvm_xpiler.core.platforms import Platform
+from tvm_xpiler.core.plugins import dialect_for, header_of
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.schedule.plan import Plan
@@ -95,13 +96,16 @@ class Session:
         on_stage: Callable[[str], None] | None = None,
     ) -> None:
         suffix = source.name[source.name.rfind(".") :] if "." in source.name else ""
-        found = platform or dialect_of(suffix)
-        if found is None:
+        known = (platform, header_of(platform)) if platform else dialect_for(suffix)
+        if known is None:
             raise LiftError("XP002", f"{source.name}: the ending '{suffix}' names no dialect", hint="known: .cu .hip .mlu .c .cpp")
+        found, header = known
         self.source, self.platform, self.options = source, found, options
         self.seconds: dict[str, float] = {}
         self._on_stage = on_stage
-        self.front: Front = self.timed("parse", lambda: read(source, found, options.entry, options.include, options.warp, options.define))
+        self.front: Front = self.timed(
+            "parse", lambda: read(source, found, options.entry, options.include, options.warp, options.define, header)
+        )
         if found is Platform.BANG:
             check_capacity(self.front, CHIPS[options.chip])
         self.oracle = oracle_of(self.front, options)
@@ -187,12 +191,10 @@ def oracle_of(front: Front, options: Options) -> Oracle:
         defines += [f"XP_ADDRESS={chip.address}", f"XP_COUNT={chip.count}"]
     if front.joined:
         defines.append("XP_JOINED")
-    header = PLATFORMS[front.platform].header
-    assert header is not None
     return Oracle(
         front.source,
         front.runnable,
-        header,
+        front.header,
         front.entry,
         [None if p.pointer else p.type_text for p in front.parameters],
         setup,

@@ -84,7 +84,7 @@ def panel(t: Translation) -> Panel:
     parts: list[object] = [Text(line, style="red" if ": failed" in line else "") for line in summary(t)]
     parts.append(Syntax(with_source(t.lifted, t.source), "python"))
     for name, target in t.targets.items():
-        parts.append(Syntax(target.emitted.text, _LEXER[name]))
+        parts.append(Syntax(target.emitted.text, _LEXER.get(name, "cpp")))
     return Panel(Group(*parts), title=f"{t.source.name} · {'verified' if t.ok else 'not verified'}")  # type: ignore[arg-type]
 
 

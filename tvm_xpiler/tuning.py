@@ -12,7 +12,7 @@ from cost_model.model import CostModel
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.autotune.search import Found, Search, Trial
+from tvm_xpiler.autotune.search import Found, Ranker, Search, Trial
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
@@ -35,6 +35,7 @@ class TuneOptions:
         seed: Of all random choices.
         proposers: Asked for starts besides the rules.
         plans: To ask each for.
+        ranker: The cost model; it learns as the search goes. A new one by default.
     """
 
     trials: int = 64
@@ -43,6 +44,7 @@ class TuneOptions:
     seed: int = 1
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
+    ranker: Ranker | None = None
 
 
 def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial: Callable[[Trial, float], None] | None = None) -> Found:
@@ -70,7 +72,9 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
         return done.plan if isinstance(done, Repaired) else None
 
     with Meter(str(llvm_target())) as meter:
-        search = Search(task, starts, CostModel(), lambda m: features(m, task.machine), legal, meter, records, options.seed)
+        search = Search(
+            task, starts, options.ranker or CostModel(), lambda m: features(m, task.machine), legal, meter, records, options.seed
+        )
         if not search.roots:
             raise EmitError("XP401", "no legal plan is known to start from")
         return search.run(options.trials, options.seconds, on_trial)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tvm_xpiler.core.errors import ConfigError
-from tvm_xpiler.core.platforms import dialect_of
+from tvm_xpiler.core.plugins import dialect_for
 from tvm_xpiler.manifest import Entry, read_manifest
 from tvm_xpiler.session import Options
 
@@ -107,7 +107,7 @@ def _entries(source: str, common: Options, skipped: Path | None) -> Iterator[Ent
         yield Entry(path, common)
     else:
         for found in sorted(glob.glob(source, recursive=True)):
-            if Path(found).is_file() and dialect_of(Path(found).suffix):
+            if Path(found).is_file() and dialect_for(Path(found).suffix):
                 yield Entry(Path(found), common)
 
 
@@ -116,7 +116,7 @@ def _walk(folder: Path, skipped: Path | None) -> Iterator[Path]:
         folders[:] = sorted(f for f in folders if not f.startswith(".") and (Path(here) / f).resolve() != skipped)
         for file in sorted(files):
             path = Path(here) / file
-            if dialect_of(path.suffix) and path.is_file():
+            if dialect_for(path.suffix) and path.is_file():
                 yield path
 
 
@@ -127,7 +127,7 @@ def _database(path: Path, common: Options) -> Iterator[Entry]:
             folder = path.parent / command["directory"]
             words = list(command["arguments"]) if "arguments" in command else shlex.split(command["command"])
             file = folder / command["file"]
-            if dialect_of(file.suffix):
+            if dialect_for(file.suffix):
                 yield Entry(file, _flags(words, folder, common))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError("XP112", f"{path}: not a compilation database: {error}") from None

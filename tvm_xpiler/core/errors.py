@@ -166,6 +166,16 @@ _CODES = (
         " sizes, another target. The message says which.",
     ),
     Code(
+        "XP605",
+        "optional part is missing",
+        "Something that is installed only where it is wanted is not there: matplotlib for drawings, Ray for clusters. The hint names the extra.",
+    ),
+    Code(
+        "XP606",
+        "plug-in cannot be used",
+        "An installed package declares a dialect, a target, a proposer or a cost model that cannot be loaded, or is none. The message says why.",
+    ),
+    Code(
         "XP701",
         "over a limit of the batch",
         "The kernel's process took more time or memory than a batch gives to one kernel, and was killed. Raise --limit or --memory, or give"

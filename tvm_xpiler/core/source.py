@@ -95,3 +95,16 @@ def read_source(path: str | Path) -> SourceFile:
     if not text.strip() or "\0" in text:
         raise ConfigError("XP001", f"{path}: {'binary' if chr(0) in text else 'empty'} file")
     return SourceFile(str(path), text)
+
+
+def as_source(kernel: str | Path | SourceFile) -> SourceFile:
+    """Take a path, a :class:`SourceFile`, or the text of a kernel (any string with a line break).
+
+    Raises:
+        ConfigError: As :func:`read_source`.
+    """
+    if isinstance(kernel, SourceFile):
+        return kernel
+    if isinstance(kernel, str) and "\n" in kernel:
+        return SourceFile("kernel.cu", kernel)
+    return read_source(kernel)

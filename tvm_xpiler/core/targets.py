@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.machines import Machine, cpu_machine, gpu_machine, host_machine
+from tvm_xpiler.core.plugins import names, plugin
 from tvm_xpiler.core.tir import Target
 
 TARGETS = ("llvm", "cuda", "hip", "rocm", "bang")
@@ -41,7 +43,7 @@ class TargetSpec:
     """One target.
 
     Attributes:
-        name: One of :data:`TARGETS`.
+        name: One of :data:`TARGETS`, or a plug-in's.
         arch: Compute architecture, chip, or LLVM's name of a processor; None: that of this machine.
         limits: What a dictionary says of the machine: the fewer of these and the table's are planned for.
         intrinsics: Whether C++ text has vector intrinsics where it has vectorized loops.
@@ -55,14 +57,28 @@ class TargetSpec:
     tf32: bool = False
 
     @property
+    def plugin(self) -> Any:
+        """The plug-in that emits for it, or None.
+
+        Raises:
+            ConfigError: XP606 for one that cannot be used.
+        """
+        return None if self.name in TARGETS else plugin("targets", self.name)
+
+    @property
+    def planned(self) -> bool:
+        """Whether its code is made from a plan."""
+        return self.name in TARGETS and self.name != "bang"
+
+    @property
     def machine(self) -> Machine:
         """The machine that plans are made for; ``bang`` has none.
 
         Raises:
             EmitError: XP402 for an unknown architecture; XP401 for ``bang``, whose code is made without a plan.
         """
-        if self.name == "bang":
-            raise EmitError("XP401", "code for bang is made from stages, without a plan")
+        if not self.planned:
+            raise EmitError("XP401", f"code for {self.name} is made from stages, without a plan")
         limits = dict(self.limits)
         if self.name == "llvm":
             return host_machine() if self.arch is None else cpu_machine(self.arch, limits.get("num-cores"))
@@ -110,12 +126,16 @@ def target_specs(
 
 
 def _spec(request: TargetRequest) -> TargetSpec:
-    if isinstance(request, str) and request in TARGETS:
+    if isinstance(request, str) and (request in TARGETS or request in names("targets")):
         return TargetSpec(request)
     said = _dictionary(request)
     kind = str(said.get("kind", ""))
     if kind not in TARGETS:
-        raise EmitError("XP402", f"unknown target '{kind or request}'", hint=f"known: {', '.join(TARGETS)}, or a TVM target dictionary")
+        raise EmitError(
+            "XP402",
+            f"unknown target '{kind or request}'",
+            hint=f"known: {', '.join((*TARGETS, *names('targets')))}, or a TVM target dictionary",
+        )
     unknown = [key for key in said if key not in (*_LIMITS, *_OTHERS)]
     if unknown:
         raise EmitError("XP402", f"'{unknown[0]}' of a target is not understood", hint=f"understood: {', '.join((*_OTHERS, *_LIMITS))}")
@@ -149,7 +169,7 @@ def _dictionary(request: TargetRequest) -> Mapping[str, object]:
 
 def _check(spec: TargetSpec) -> None:
     """Refuse an architecture that nothing is known of."""
-    if spec.name != "bang":
+    if spec.planned:
         _ = spec.machine
     elif spec.arch is not None and spec.arch not in CHIPS:
         raise EmitError("XP402", f"unknown chip '{spec.arch}'", hint=f"known: {', '.join(CHIPS)}")

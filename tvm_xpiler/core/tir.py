@@ -111,6 +111,18 @@ def with_buffers(func: PrimFunc, renewed: Callable[[Any], Any]) -> PrimFunc:
     return tvm_ffi.structural_map(func, (type(func.params[0]), mapped)) if len(func.params) else func
 
 
+def with_reciprocals(func: PrimFunc) -> PrimFunc:
+    """Return a function that multiplies by reciprocals where it divides fractions by what is no constant."""
+
+    def changed(e: Any) -> Any:
+        one = type(e.a).__name__ == "FloatImm" and float(e.a.value) == 1.0
+        if one or "float" not in str(e.ty) or type(e.b).__name__ == "FloatImm":
+            return e
+        return tirx.Mul(e.a, tirx.Div(tirx.const(1.0, str(e.ty)), e.b))
+
+    return tvm_ffi.structural_map(func, (tirx.Div, changed))
+
+
 def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
     """Return, for each nest of the scheduled ``main``, the name of a block in it and the buffers that it allocates, cut to what is touched.
 

@@ -76,7 +76,7 @@ def _defines(chip: Chip) -> list[str]:
 @lru_cache(maxsize=1)
 def _macros() -> str:
     """Return a macro for each builtin of the executable header that counts a call and makes it."""
-    lines = ['#include "counted.h"']
+    lines = ['#include "semantics/counted.h"']
     found: dict[str, list[list[str]]] = {}
     for name, parameters in _DEFINITION.findall((SEMANTICS / "bang.h").read_text()):
         found.setdefault(name, []).append([p.split("=")[0].split()[-1].lstrip("*&") for p in parameters.split(",") if p.strip()])

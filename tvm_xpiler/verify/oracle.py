@@ -173,7 +173,7 @@ class Oracle:
         includes = [line for line in lines if re.match(r"\s*#\s*include\s*<", line)]
         body = "\n".join("" if re.match(r"\s*#\s*include\s*<", line) else line for line in lines)
         self.text = "\n".join(
-            [f'#include "{header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#define _Float16 half", "#endif",
+            [f'#include "{SEMANTICS / header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#define _Float16 half", "#endif",
              '#line 1 "kernel.cu"', body, '#line 1 "entry"', f"void xp_entry() {{ {call} }}", ""]
         )  # fmt: skip
         self._builds: dict[str, Future[Path]] = {}
@@ -227,11 +227,10 @@ class Oracle:
             *self.defines,
             *_set_locals(cxx, "zero" if mode == "zeroed" else "pattern"),
             *_FLAGS[mode],
-            f"-I{SEMANTICS}",
             f"-I{empty_headers(True)}",
         ]
         folder = Path(self.source.name).resolve().parent
-        search = [f"-I{path}" for path in (folder, *self.include)]
+        search = [f"-I{path}" for path in (folder, *self.include, SEMANTICS.parent)]  # a plug-in's header includes "semantics/cuda.h"
         files = included(self.text, folder, self.include)
 
         def runtime(work: Path) -> None:

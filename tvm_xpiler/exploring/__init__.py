@@ -1,0 +1,1 @@
+"""Schedules explored by hand: in a notebook, or in any Python session."""
