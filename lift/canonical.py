@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from tvm_xpiler.core.tir import PrimFunc, with_reciprocals
+from tvm_xpiler.core.tir import PrimFunc, ScheduleError, with_reciprocals
+from tvm_xpiler.schedule.apply import new_schedule
+from tvm_xpiler.schedule.query import blocks
 
 _DTYPE = re.compile(r'"(?:u?int|float|bfloat)\d+"')
 _KEPT = frozenset("def for in range with as if else and or not main True False".split())  # noqa: SIM905
 _WORD = re.compile(r"\"[^\"]*\"|\b[A-Za-z_]\w*(?:\.\w+)*")
+
+
+def _one_form_of_quotients(func: PrimFunc) -> PrimFunc:
+    """Return a function without stages that hold reciprocals, and without quotients: ``x / s`` and ``x * r`` with ``r = 1 / s`` are one."""
+    sch = new_schedule(func)
+    for block in blocks(sch):
+        value: Any = getattr(sch.get(block).body, "value", None)
+        if type(value).__name__ == "Div" and type(value.a).__name__ == "FloatImm" and float(value.a.value) == 1.0:
+            try:
+                sch.compute_inline(block)
+            except ScheduleError:
+                continue  # an output
+    return with_reciprocals(sch.mod["main"])
 
 
 def canonical_text(func: PrimFunc, dtypes: bool = True, order: bool = True) -> str:
@@ -21,7 +37,7 @@ def canonical_text(func: PrimFunc, dtypes: bool = True, order: bool = True) -> s
     """
     lines = [
         line
-        for line in with_reciprocals(func).script().splitlines()
+        for line in _one_form_of_quotients(func).script().splitlines()
         if not re.match(r"\s*(#|@|T\.(reads|writes|func_attr)\(|from |$)", line)
     ]
     head = next(i for i, line in enumerate(lines) if line.startswith("def "))
