@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tvm_xpiler import __version__
 from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
 from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, run_apply, shown
-from tvm_xpiler.cli_tune import cost_model, duration, run_tune, save_model, tune_options
+from tvm_xpiler.cli_tune import become, cost_model, duration, run_tune, save_model, tracker, tune_options
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
@@ -349,11 +349,12 @@ def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> No
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
+@_arch_option
 @tune_options
 @plan_options
 @_launch_options
 def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | None, **o: Any) -> None:
-    """Search the fastest plan for KERNEL on this machine's CPU, and verify what it makes.
+    """Search the fastest plan for KERNEL on this machine, or those of a tracker, and verify what it makes.
 
     Ctrl-C ends the search; the best plan so far is printed. With --records a later run continues.
     """
@@ -361,11 +362,33 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
 
     options = _options(o)
     ranker = cost_model(o["cost_model"])
-    tuning = TuneOptions(trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, ranker)
+    tuning = TuneOptions(
+        trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, ranker,
+        o["target"], options.arch, o["workers"], o["cold"], tracker(o["tracker"]),
+    )  # fmt: skip
     code = run_tune(read_source(kernel), replace(options, proposers=()), tuning, form, out, _err)
     if o["save_model"] is not None:
         save_model(ranker, o["save_model"])
     sys.exit(code)
+
+
+@app.command("tracker")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=9190, show_default=True, help="Port to listen at.")
+def start_tracker(host: str, port: int) -> None:
+    """Start TVM's RPC tracker, which lends machines to searches; it runs until it is interrupted."""
+    become("tvm.exec.rpc_tracker", "--host", host, "--port", str(port), "--port-end", str(port + 1))
+
+
+@app.command("serve")
+@click.option(
+    "--tracker", "where", metavar="HOST:PORT[/KEY]", default="127.0.0.1:9190", show_default=True, help="The tracker to register with."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address that the tracker's clients reach this machine at.")
+def start_server(where: str, host: str) -> None:
+    """Let searches measure on this machine, through a tracker; it runs until it is interrupted."""
+    named = tracker(where)
+    become("tvm.exec.rpc_server", "--tracker", f"{named.host}:{named.port}", "--key", named.key, "--host", host)
 
 
 @app.command()

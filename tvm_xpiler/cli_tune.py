@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
@@ -34,6 +35,10 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--trials", default=64, show_default=True, type=click.IntRange(1, 100_000), help="Measurements at most."),
         click.option("--time", "limit", metavar="TIME", help="Wall time at most: 90s, 5m, 1h."),
+        click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, or a TVM target dictionary of these."),
+        click.option("--workers", type=click.IntRange(1, 256), help="Processes that build.  [default: 1 for a CPU, one a core for CUDA]"),
+        click.option("--cold", is_flag=True, help="Flush a GPU's L2 before each run."),
+        click.option("--tracker", metavar="HOST:PORT[/KEY]", help="Measure on the machines of this RPC tracker.  [default key: xpiler]"),
         click.option("--cost-model", help="A file that --save-model wrote, or a plug-in.  [default: a new one]"),
         click.option("--save-model", type=click.Path(path_type=Path), help="Write the cost model as it is after the search."),
         click.option(
@@ -42,6 +47,23 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def tracker(text: str | None) -> Any:
+    """Return the tracker that an option names, or None."""
+    from tvm_xpiler.autotune.messages import Tracker
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"([^:/\s]+):(\d+)(?:/(\w+))?", text)
+    if found is None:
+        raise click.UsageError(f"--tracker takes HOST:PORT or HOST:PORT/KEY, not '{text}'")
+    return Tracker(found[1], int(found[2]), found[3] or "xpiler")
+
+
+def become(module: str, *arguments: str) -> None:
+    """Go on as one of TVM's own programs: signals reach it, and nothing stays behind."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def cost_model(named: str | None) -> Any:
@@ -144,7 +166,7 @@ def run_tune(source: Any, options: Any, tuning: Any, form: str, out: Path | None
         f"best {found.seconds * 1e6:.1f} us{start}; {measured} trials ({failed} failed), {found.resumed} from records; ended: {found.ended}"
     )
     console.print(f"share of the time that was neither building nor measuring: {found.overhead:.0%}")
-    result = pipeline.translate(source, ["llvm"], None, replace(options, plan=found.best))
+    result = pipeline.translate(source, [tuning.target], None, replace(options, plan=found.best, arch=tuning.arch))
     for line in show.summary(result):
         console.print(line, markup=False)
     if out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from cost_model.features import features
 from cost_model.model import CostModel
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.autotune.measure import Meter
+from tvm_xpiler.autotune.messages import Tracker
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Found, Ranker, Search, Trial
-from tvm_xpiler.core.errors import EmitError
-from tvm_xpiler.core.targets import TargetSpec
-from tvm_xpiler.core.tir import IRModule, PrimFunc
+from tvm_xpiler.core.errors import ConfigError, EmitError
+from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
+from tvm_xpiler.core.tir import IRModule, PrimFunc, cuda_device, rpc_tracker
 from tvm_xpiler.emit.llvm import llvm_target
+from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
@@ -36,6 +39,11 @@ class TuneOptions:
         proposers: Asked for starts besides the rules.
         plans: To ask each for.
         ranker: The cost model; it learns as the search goes. A new one by default.
+        target: ``llvm`` or ``cuda``, or a TVM target dictionary of these kinds.
+        arch: Compute architecture, or LLVM's name of a processor.
+        workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA.
+        cold: Whether a GPU's L2 is flushed before each run.
+        tracker: TVM's RPC tracker, whose machines measure in place of this one.
     """
 
     trials: int = 64
@@ -45,39 +53,83 @@ class TuneOptions:
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
     ranker: Ranker | None = None
+    target: TargetRequest = "llvm"
+    arch: str | None = None
+    workers: int | None = None
+    cold: bool = False
+    tracker: Tracker | None = None
+
+    @property
+    def spec(self) -> TargetSpec:
+        """The target.
+
+        Raises:
+            EmitError: XP402 for an unknown one, XP401 for one that nothing can be measured for.
+        """
+        (spec,) = target_specs([self.target], self.arch)
+        if spec.name not in {"llvm", "cuda"}:
+            raise EmitError("XP401", f"nothing can be measured for {spec.name}", hint="--to llvm, or --to cuda")
+        return spec
+
+    def meter(self) -> Meter:
+        """Return what builds and times candidates."""
+        spec = self.spec
+        if spec.name == "llvm":
+            if self.tracker is None and not spec.runs_here:
+                raise EmitError("XP401", f"{spec.arch} is not this processor", hint="--tracker names machines that are")
+            return Meter(str(llvm_target(spec)), workers=self.workers or 1, tracker=self.tracker)
+        if self.tracker is None and not cuda_device():
+            raise EmitError("XP401", "there is no CUDA device here", hint="--tracker names machines that have one")
+        return Meter(str(cuda_target(spec)), 60.0, 10, 1, self.workers or len(os.sched_getaffinity(0)), self.cold, self.tracker)
 
 
 def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial: Callable[[Trial, float], None] | None = None) -> Found:
-    """Search the fastest plan for a function on this machine's CPU.
+    """Search the fastest plan for a function.
 
     Args:
         func: A lifted function, or any TensorIR function whose blocks are plain loop nests; of a module, its ``main``.
-        options: Budget, records, proposers.
+        options: Target, budget, records, proposers, machines.
         on_trial: Called after each measurement with the trial and the best seconds so far.
 
     Raises:
-        EmitError: XP401 when no legal plan is known to start from.
-        ConfigError: XP001 when the records cannot be used.
+        EmitError: XP401 when no legal plan is known to start from, or nothing can be measured.
+        ConfigError: XP001 when the records cannot be used, XP607 when the tracker does not answer.
     """
     options = options or TuneOptions()
     func = func["main"] if isinstance(func, IRModule) else func
     if "global_symbol" not in (func.attrs or {}):
         func = func.with_attr("global_symbol", "main")
-    task = Task.of(func, TargetSpec("llvm"))
+    spec = options.spec
+    task = Task.of(func, spec)
+    if options.tracker is not None:
+        _answering(options.tracker)
     starts = _starts(task, options.proposers, options.plans)
-    records = Records(options.records, llvm_target()) if options.records is not None else None
+    target = llvm_target(spec) if spec.name == "llvm" else cuda_target(spec)
+    records = Records(options.records, target) if options.records is not None else None
 
     def legal(plan: Plan) -> Plan | None:
         done = repair(plan, func, task.machine, _REPAIR_SECONDS)
         return done.plan if isinstance(done, Repaired) else None
 
-    with Meter(str(llvm_target())) as meter:
-        search = Search(
-            task, starts, options.ranker or CostModel(), lambda m: features(m, task.machine), legal, meter, records, options.seed
-        )
+    with options.meter() as meter:
+        ranker = options.ranker or CostModel()
+        search = Search(task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed)
         if not search.roots:
             raise EmitError("XP401", "no legal plan is known to start from")
         return search.run(options.trials, options.seconds, on_trial)
+
+
+def _answering(tracker: Tracker) -> None:
+    """Refuse a tracker that is not there, or knows no machine of the key."""
+    where = f"{tracker.host}:{tracker.port}"
+    try:
+        known = str(rpc_tracker(tracker.host, tracker.port).text_summary())
+    except (RuntimeError, OSError) as error:
+        raise ConfigError(
+            "XP607", f"no tracker answers at {where}: {str(error).splitlines()[-1][:120]}", hint="tvm-xpiler tracker"
+        ) from None
+    if tracker.key not in known:
+        raise ConfigError("XP607", f"the tracker at {where} knows no machine '{tracker.key}'", hint=f"tvm-xpiler serve --tracker {where}")
 
 
 def _starts(task: Task, proposers: Sequence[Proposer], count: int) -> list[Plan]:

@@ -11,7 +11,7 @@ import pytest
 
 from cost_model.features import NAMES, features
 from cost_model.model import CostModel, quality
-from tvm_xpiler.autotune.measure import Measured, Meter
+from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
@@ -42,9 +42,17 @@ class _Clock:
         self.asked = 0
 
     def measure(
-        self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1, cutoff: float = math.inf
+        self,
+        original: IRModule,
+        candidates: Sequence[IRModule],
+        rounds: int = 1,
+        cutoff: float = math.inf,
+        on_result: OnResult | None = None,
     ) -> list[Measured | Unfit]:
-        return [self._one(c) for c in candidates]
+        results = [self._one(c) for c in candidates]
+        for index, result in enumerate(results if on_result else ()):
+            on_result(index, result)  # type: ignore[misc]
+        return results
 
     def _one(self, candidate: IRModule) -> Measured | Unfit:
         self.asked += 1

@@ -1,4 +1,4 @@
-"""Timing candidates on this machine's CPU: interleaved rounds, medians, and a record for whatever goes wrong."""
+"""Timing candidates: built side by side, timed one at a time where they share a machine, and a record for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
 
-from tvm_xpiler.autotune.messages import Job, Times, Unfit, receive, send
+from tvm_xpiler.autotune.messages import Build, Built, Run, Times, Tracker, Unfit, receive, send
 from tvm_xpiler.core.tir import IRModule, structural_hash
+
+_SERVER_TRIES = 3  # a machine that is lost costs a candidate nothing but another try
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,88 +42,176 @@ class Measured:
         return (high - low) / self.median
 
 
+@dataclass(slots=True)
+class _Worker:
+    """A worker process: which candidate it has, whether that was built, and since when it has been silent."""
+
+    process: subprocess.Popen[bytes]
+    told: set[str] = field(default_factory=set)
+    index: int | None = None
+    built: bool = False
+    running: bool = False
+    since: float = 0.0
+
+    @property
+    def stream(self) -> IO[bytes]:
+        """What it says."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+
+OnResult = Callable[[int, "Measured | Unfit"], None]
+
+
 class Meter:
-    """A worker process that is kept warm; it is replaced when a candidate kills it. Use as a context manager.
+    """Worker processes that are kept warm; one is replaced when a candidate kills it. Use as a context manager.
 
     Args:
-        target: A TVM target as JSON, for a CPU.
-        timeout: Seconds for building, checking and timing one candidate.
+        target: A TVM target as JSON, for a CPU or for CUDA.
+        timeout: Seconds for building one candidate, and for checking and timing it.
         repeats: Timings of each.
         milliseconds: Of one timing, at least.
+        workers: Processes. On one machine candidates are built side by side and timed one at a time; machines of a tracker time in parallel.
+        cold: Whether a GPU's L2 is flushed before each run.
+        tracker: Who lends machines to measure on; None: this one.
     """
 
-    def __init__(self, target: str, timeout: float = 10.0, repeats: int = 5, milliseconds: int = 5) -> None:
+    def __init__(
+        self,
+        target: str,
+        timeout: float = 10.0,
+        repeats: int = 5,
+        milliseconds: int = 5,
+        workers: int = 1,
+        cold: bool = False,
+        tracker: Tracker | None = None,
+    ) -> None:
         self.target, self.timeout, self.repeats, self.milliseconds = target, timeout, repeats, milliseconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._told: set[str] = set()
+        self.workers, self.cold, self.tracker = workers, cold, tracker
+        self._pool: list[_Worker] = []
 
     def __enter__(self) -> "Meter":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._kill()
+        for worker in list(self._pool):
+            self._drop(worker)
 
     def measure(
-        self, original: IRModule, candidates: Sequence[IRModule], rounds: int = 1, cutoff: float = math.inf
+        self,
+        original: IRModule,
+        candidates: Sequence[IRModule],
+        rounds: int = 1,
+        cutoff: float = math.inf,
+        on_result: OnResult | None = None,
     ) -> list[Measured | Unfit]:
         """Time candidates of one original. With several rounds they take turns, so that a slow spell of the machine hits all.
 
-        One whose first run takes longer than ``cutoff`` seconds is timed once.
+        One whose first run takes longer than ``cutoff`` seconds is timed once. ``on_result`` is told of each result of the last round as it
+        comes, which is not their order.
         """
         times: list[list[float]] = [[] for _ in candidates]
         unfit: dict[int, Unfit] = {}
-        for _ in range(rounds):
-            for index, candidate in enumerate(candidates):
-                if index not in unfit:
-                    answer = self._one(original, candidate, cutoff)
-                    if isinstance(answer, Unfit):
-                        unfit[index] = answer
-                    else:
-                        times[index] += answer.seconds
+        for turn in range(rounds):
+            last = turn == rounds - 1
+
+            def take(index: int, answer: Times | Unfit, last: bool = last) -> None:
+                if isinstance(answer, Unfit):
+                    unfit[index] = answer
+                else:
+                    times[index] += answer.seconds
+                if on_result is not None and last:
+                    on_result(index, unfit.get(index) or Measured(tuple(times[index])))
+
+            self._round(original, [(i, c) for i, c in enumerate(candidates) if i not in unfit], cutoff, take)
         return [unfit.get(i) or Measured(tuple(t)) for i, t in enumerate(times)]
 
-    def _one(self, original: IRModule, candidate: IRModule, cutoff: float) -> Times | Unfit:
-        process = self._worker()
+    def _round(
+        self, original: IRModule, candidates: list[tuple[int, IRModule]], cutoff: float, take: Callable[[int, Times | Unfit], None]
+    ) -> None:
+        """Build and time candidates once each."""
         key = str(structural_hash(original))
-        job = Job(candidate, key, None if key in self._told else original, self.target, self.repeats, self.milliseconds, cutoff)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            send(process.stdin, job)
-            begin = time.monotonic()
-            ready, _, _ = select.select([process.stdout], [], [], self.timeout)
-            if not ready:
-                self._kill()
-                return Unfit("timeout", f"no time within {time.monotonic() - begin:.0f} s")
-            answer: Any = receive(process.stdout)
-        except (EOFError, BrokenPipeError):
-            code = process.wait()
-            self._kill()
-            return Unfit("crash", f"the process ended with {code}")
-        self._told.add(key)
-        assert isinstance(answer, Times | Unfit)
-        return answer
+        modules = dict(candidates)
+        waiting = deque(modules)
+        lost: dict[int, int] = {}
+        run = Run(self.repeats, self.milliseconds, cutoff, self.cold, self.tracker)
+        while waiting or any(w.index is not None for w in self._pool):
+            while waiting and (worker := self._idle()) is not None:
+                worker.index, worker.built, worker.running = waiting.popleft(), False, False
+                reference = None if key in worker.told else original
+                self._say(worker, Build(modules[worker.index], key, reference, self.target))
+            for worker in self._pool:
+                free = self.tracker is not None or not any(w.running for w in self._pool)
+                if worker.built and not worker.running and free:
+                    worker.running = True
+                    self._say(worker, run)
+            for worker, answer in self._answers():
+                index = worker.index
+                assert index is not None
+                if isinstance(answer, Built):
+                    worker.built = True
+                    worker.told.add(key)
+                    continue
+                worker.index, worker.built, worker.running = None, False, False
+                if isinstance(answer, Unfit) and answer.kind in {"crash", "timeout"}:
+                    self._drop(worker)
+                if isinstance(answer, Unfit) and answer.kind == "server" and lost.get(index, 0) + 1 < _SERVER_TRIES:
+                    lost[index] = lost.get(index, 0) + 1
+                    waiting.append(index)
+                    continue
+                take(index, answer)
 
-    def _worker(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._told.clear()
-            self._process = subprocess.Popen(
+    def _idle(self) -> _Worker | None:
+        """Return a worker without a candidate; one more is started while there are too few."""
+        found = next((w for w in self._pool if w.index is None), None)
+        if found is None and len(self._pool) < self.workers:
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tvm_xpiler.autotune.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        return self._process
+            found = _Worker(process)
+            self._pool.append(found)
+        return found
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    try:
-                        stream.close()
-                    except OSError:
-                        continue
-            self._process = None
+    @staticmethod
+    def _say(worker: _Worker, message: Build | Run) -> None:
+        assert worker.process.stdin is not None
+        worker.since = time.monotonic()
+        try:
+            send(worker.process.stdin, message)
+        except BrokenPipeError:
+            return  # it is gone; its answer says so
+
+    def _answers(self) -> list[tuple[_Worker, Any]]:
+        """Wait until a worker says something, dies, or has been silent for too long."""
+        busy = {w.stream: w for w in self._pool if w.index is not None and (w.running or not w.built)}
+        if not busy:
+            return []
+        until = min(w.since for w in busy.values()) + self.timeout
+        ready, _, _ = select.select(list(busy), [], [], max(0.0, until - time.monotonic()))
+        found: list[tuple[_Worker, Any]] = []
+        for stream in ready:
+            worker = busy[stream]
+            try:
+                found.append((worker, receive(stream)))
+            except EOFError:
+                found.append((worker, Unfit("crash", f"the process ended with {worker.process.wait()}")))
+        now = time.monotonic()
+        for stream, worker in busy.items():
+            if stream not in ready and now - worker.since >= self.timeout:
+                found.append((worker, Unfit("timeout", f"no {'time' if worker.running else 'binary'} within {now - worker.since:.0f} s")))
+        return found
+
+    def _drop(self, worker: _Worker) -> None:
+        self._pool.remove(worker)
+        worker.process.kill()
+        worker.process.wait()
+        for stream in (worker.process.stdin, worker.process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue

@@ -1,4 +1,4 @@
-"""What the measuring process and its worker say to each other: pickled values with their length in front."""
+"""What the measuring process and its workers say to each other: pickled values with their length in front."""
 
 from __future__ import annotations
 
@@ -9,26 +9,53 @@ from typing import IO, Any
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One candidate.
+class Build:
+    """One candidate, to be built.
 
     Attributes:
         module: The scheduled module; its function takes the tensors in order.
-        original: Key of the unscheduled module, whose results are expected; its text comes with the first job.
+        original: Key of the unscheduled module, whose results are expected; its text comes with the first candidate.
         reference: The unscheduled module, or None where the worker knows it.
         target: A TVM target as JSON.
-        repeats: Timings to take.
-        milliseconds: Of one timing, at least.
-        cutoff: A candidate whose first run takes longer, in seconds, is not timed again.
     """
 
     module: Any
     original: str
     reference: Any
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The candidate was built and waits for :class:`Run`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """Where machines that measure are asked for: TVM's RPC tracker, and the key that they registered under."""
+
+    host: str
+    port: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The candidate that was built is to be checked and timed.
+
+    Attributes:
+        repeats: Timings to take.
+        milliseconds: Of one timing, at least.
+        cutoff: A candidate whose first run takes longer, in seconds, is not timed again.
+        cold: Whether a GPU's L2 is flushed before each run.
+        tracker: Who lends the machine; None: this one.
+    """
+
     repeats: int
     milliseconds: int
     cutoff: float
+    cold: bool = False
+    tracker: Tracker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +67,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why a candidate has no time: ``build``, ``wrong``, ``crash`` or ``timeout``, and a sentence."""
+    """Why a candidate has no time: ``build``, ``wrong``, ``crash``, ``timeout``, or ``server`` where a remote machine was lost; and a sentence."""
 
     kind: str
     message: str

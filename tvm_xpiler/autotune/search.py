@@ -110,7 +110,7 @@ class Found:
 
 
 class Search:
-    """Searches plans for one task on this machine's CPU.
+    """Searches plans for one task.
 
     Args:
         task: The function and its machine.
@@ -305,8 +305,8 @@ class Search:
         return structural_hash(done.module), done.module
 
     def _measure(self, plans: Sequence[Plan], nodes: Sequence[Node], on_trial: Callable[[Trial, float], None] | None) -> None:
-        """Build and time plans one by one, each recorded before the next."""
-        rows, times = [], []
+        """Build and time plans, each recorded as its time comes; at most those in flight are lost to a kill."""
+        chosen: list[tuple[Plan, Node, Applied, int]] = []
         for plan, node in zip(plans, nodes, strict=False):
             done = self.replay.apply(plan)
             if isinstance(done, Rejected):
@@ -316,15 +316,22 @@ class Search:
                 self._credit(node, plan, self.times[key])
                 if plan == self.reference:
                     self.first = self.times[key]
-                continue
-            begin = time.monotonic()
-            result = self.meter.measure(self.original, [done.module], cutoff=_CUTOFF * self.best[0])[0]
-            self.measuring += time.monotonic() - begin
+            elif all(key != other for *_, other in chosen):
+                chosen.append((plan, node, done, key))
+        if not chosen:
+            return
+        rows, times = [], []
+
+        def take(index: int, result: Measured | Unfit) -> None:
+            plan, node, done, key = chosen[index]
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
-            self.times[key] = seconds
-            if self.records is not None:
-                self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
+            if isinstance(result, Measured) or result.kind != "server":  # a machine that was lost says nothing of the candidate
+                self.times[key] = seconds
+                if self.records is not None:
+                    self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
+                rows.append(self.describe(done.module))
+                times.append(seconds)
             if plan == self.reference:
                 self.first = seconds
             if seconds < self.best[0]:
@@ -332,10 +339,12 @@ class Search:
             self._credit(node, plan, seconds)
             trial = Trial(len(self.trials) + 1, plan, seconds, problem)
             self.trials.append(trial)
-            rows.append(self.describe(done.module))
-            times.append(seconds)
             if on_trial is not None:
                 on_trial(trial, self.best[0])
+
+        begin = time.monotonic()
+        self.meter.measure(self.original, [done.module for _, _, done, _ in chosen], cutoff=_CUTOFF * self.best[0], on_result=take)
+        self.measuring += time.monotonic() - begin
         if rows:
             self.ranker.update(self.key, rows, times)
 

@@ -1,52 +1,117 @@
 """A process that builds and times modules, so that a candidate that crashes or hangs costs only itself.
 
-It reads pickled jobs from standard input and writes pickled answers to a copy of standard output; everything else that is printed goes to
-standard error.
+It reads pickled messages from standard input and writes pickled answers to a copy of standard output; everything else that is printed goes
+to standard error.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from tvm_xpiler.autotune.messages import Job, Times, Unfit, receive, send
+from tvm_xpiler.autotune.messages import Build, Built, Run, Times, Unfit, receive, send
+
+# how far results may part from those of the unscheduled function, as a share of their root mean square: sums have other orders
+_TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
+_WAIT = 30  # seconds for a machine of a tracker
 
 
 class Bench:
-    """The worker's state: inputs and expected results by original module."""
+    """The worker's state: inputs and expected results by original module, and the candidate that was built last."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[list[Any], list[tuple[int, Any]]]] = {}
+        self._built: Any = None
+        self._original = ""
+        self._kind = ""
+        self._extra: list[tuple[tuple[int, ...], str]] = []  # intermediates that are passed in
 
-    def run(self, job: Job) -> Times | Unfit:
-        """Build, check and time one candidate."""
-        from tvm_xpiler.core.tir import Target, compile_module, runtime
+    def answer(self, message: Build | Run) -> Built | Times | Unfit:
+        """Do what a message says."""
+        return self.build(message) if isinstance(message, Build) else self.run(message)
 
-        target = Target(job.target)
+    def build(self, job: Build) -> Built | Unfit:
+        """Build one candidate."""
+        from tvm_xpiler.core.tir import IRModule, Target, compile_module
+        from tvm_xpiler.schedule.intermediates import as_parameters
+
         if job.original not in self._known:
-            self._known[job.original] = _expected(job.reference, target)
-        inputs, expected = self._known[job.original]
+            self._known[job.original] = _expected(job.reference)
+        target = Target(job.target)
+        func = job.module["main"]
+        self._kind, self._original, self._built, self._extra = str(target.kind.name), job.original, None, []
+        options: tuple[str, ...] = ()
+        if self._kind == "cuda":
+            os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc")  # it answers in a second where nvcc takes two
+            given = len(func.params)
+            func = as_parameters(func)
+            self._extra = [(tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:]]
+            options = ("tirx.use_async_copy",)
         try:
-            built = compile_module(job.module, target=target)
+            self._built = compile_module(IRModule({"main": func}), target, *options)
         except (RuntimeError, ValueError, TypeError) as error:
             return Unfit("build", str(error).strip().splitlines()[-1][:300])
-        main = built["main"]
-        arguments = [runtime.tensor(a) for a in inputs]
+        return Built()
+
+    def run(self, job: Run) -> Times | Unfit:
+        """Check and time the candidate that was built."""
+        from tvm_xpiler.core.tir import runtime
+
+        if job.tracker is not None:
+            return self._remote(job)
+        device = runtime.cuda(0) if self._kind == "cuda" else runtime.cpu()
+        module = self._built.jit() if self._kind != "cuda" else self._built.mod
+        return self._timed(job, module, device)
+
+    def _remote(self, job: Run) -> Times | Unfit:
+        """Run on a machine that a tracker lends."""
+        from tvm_xpiler.core.tir import rpc_tracker
+
+        assert job.tracker is not None
+        where = job.tracker
+        try:
+            session = rpc_tracker(where.host, where.port).request(where.key, session_timeout=_WAIT * 2)
+            with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
+                file = Path(folder) / "candidate.so"
+                self._built.export_library(str(file))
+                session.upload(str(file))
+                module = session.load_module("candidate.so")
+            return self._timed(job, module, session.cuda(0) if self._kind == "cuda" else session.cpu(0))
+        except (RuntimeError, OSError, ConnectionError) as error:  # the candidate is not to blame for a machine that is lost
+            return Unfit("server", str(error).strip().splitlines()[-1][:300])
+
+    def _timed(self, job: Run, module: Any, device: Any) -> Times | Unfit:
+        from tvm_xpiler.core.tir import runtime
+
+        inputs, expected = self._known[self._original]
+        main = module["main"]
+        arguments = [runtime.tensor(a, device=device) for a in inputs]
+        arguments += [runtime.empty(shape, dtype, device=device) for shape, dtype in self._extra]
         main(*arguments)
+        device.sync()
         begin = time.perf_counter()
         main(*arguments)
+        device.sync()
         once = time.perf_counter() - begin
         for index, want in expected:
-            got = arguments[index].numpy()
-            if not np.allclose(got.astype(np.float64), want.astype(np.float64), rtol=1e-3, atol=1e-3 * _scale(want), equal_nan=True):
+            got = arguments[index].numpy().astype(np.float64)
+            share = _TOLERANCE.get(str(want.dtype), 1e-3)
+            if not np.allclose(got, want.astype(np.float64), rtol=share, atol=share * _scale(want), equal_nan=True):
                 return Unfit("wrong", f"output {index} differs from that of the unscheduled function")
         if once > job.cutoff:
             return Times((once,))
-        timer = built.jit().time_evaluator("main", runtime.cpu(), number=1, repeat=job.repeats, min_repeat_ms=job.milliseconds)
+        flushed = job.cold and self._kind == "cuda"
+        timer = module.time_evaluator(
+            "main", device, number=1, repeat=job.repeats, min_repeat_ms=0 if flushed else job.milliseconds,
+            f_preproc="l2_cache_flush_cuda" if flushed else "",
+        )  # fmt: skip
         return Times(tuple(float(s) for s in timer(*arguments).results))
 
 
@@ -55,38 +120,36 @@ def _scale(values: Any) -> float:
     return max(float(np.sqrt(np.mean(finite.astype(np.float64) ** 2))) if finite.size else 1.0, 1e-30)
 
 
-def _expected(module: Any, target: Any) -> tuple[list[Any], list[tuple[int, Any]]]:
-    """Return random inputs for a module's function and what the unscheduled function makes of them."""
-    from tvm_xpiler.core.tir import compile_module, runtime
+def _expected(module: Any) -> tuple[list[Any], list[tuple[int, Any]]]:
+    """Return random inputs for a module's function and what the unscheduled function makes of them, on this processor."""
+    from tvm_xpiler.core.tir import compile_module, host_target, runtime
 
     random = np.random.default_rng(7)
     inputs = []
     for param in module["main"].params:
         shape, dtype = tuple(int(n) for n in param.ty.shape), str(param.ty.dtype)
         if "float" in dtype:
-            inputs.append(random.standard_normal(shape).astype(dtype if dtype != "bfloat16" else "float32"))
+            inputs.append(random.standard_normal(shape).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype))
         else:
             inputs.append(random.integers(0, 2 if dtype == "bool" else 8, shape).astype(dtype))
     arguments = [runtime.tensor(a) for a in inputs]
-    compile_module(module, target=target)["main"](*arguments)
+    compile_module(module, host_target())["main"](*arguments)
     results = [a.numpy() for a in arguments]
-    changed = [
-        (i, r) for i, (a, r) in enumerate(zip(inputs, results, strict=True)) if not np.array_equal(a, r, equal_nan=a.dtype.kind == "f")
-    ]
+    changed = [(i, r) for i, (a, r) in enumerate(zip(inputs, results, strict=True)) if a.tobytes() != r.tobytes()]
     return inputs, changed
 
 
 def main() -> None:
-    """Serve jobs until standard input ends."""
+    """Serve messages until standard input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the answers
     bench = Bench()
     while True:
         try:
-            job = receive(sys.stdin.buffer)
+            message = receive(sys.stdin.buffer)
         except EOFError:
             return
-        send(answers, bench.run(job))
+        send(answers, bench.answer(message))
 
 
 if __name__ == "__main__":

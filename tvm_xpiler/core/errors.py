@@ -176,6 +176,11 @@ _CODES = (
         "An installed package declares a dialect, a target, a proposer or a cost model that cannot be loaded, or is none. The message says why.",
     ),
     Code(
+        "XP607",
+        "no machine to measure on",
+        "The RPC tracker does not answer, or no server has registered with it under the key. The hint names the command that starts one.",
+    ),
+    Code(
         "XP701",
         "over a limit of the batch",
         "The kernel's process took more time or memory than a batch gives to one kernel, and was killed. Raise --limit or --memory, or give"

@@ -32,7 +32,7 @@ from tvm.tirx import IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering",
+    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
@@ -74,6 +74,31 @@ def identical(a: object, b: object) -> bool:
 def structurally_equal(a: object, b: object) -> bool:
     """Return whether two pieces of IR are equal up to names."""
     return bool(tvm_ffi.structural_equal(a, b, map_free_vars=True))
+
+
+def host_target() -> Target:
+    """Return TVM's target for this machine's processor."""
+    return Target({"kind": "llvm", "mcpu": llvm_get_system_cpu(), "num-cores": len(os.sched_getaffinity(0))})
+
+
+def cuda_device() -> bool:
+    """Say whether TVM finds a CUDA device."""
+    return bool(runtime.cuda(0).exist)
+
+
+def rpc_tracker(host: str, port: int) -> Any:
+    """Connect to TVM's RPC tracker.
+
+    Raises:
+        OSError: Nothing answers there. TVM itself would try for five minutes.
+        RuntimeError: It is no tracker.
+    """
+    import socket
+
+    socket.create_connection((host, port), timeout=5.0).close()
+    from tvm.rpc import connect_tracker
+
+    return connect_tracker(host, port)
 
 
 def relax() -> Any:

@@ -19,8 +19,6 @@ from tvm_xpiler.core.tir import (
     IntImm,
     IRModule,
     PrimFunc,
-    SBlock,
-    SBlockRealize,
     ScheduleError,
     Target,
     compile_module,
@@ -34,6 +32,7 @@ from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name,
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.emit.tf32 import declarable, with_tf32
 from tvm_xpiler.emit.wave import with_waves
+from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
 
@@ -64,6 +63,11 @@ _FLAVOURS = {
         "hip", ("hip/hip_runtime.h", "hip/hip_fp16.h", "hip/hip_bfloat16.h"), ".hip", "kernel.hsaco"
     ),
 }  # fmt: skip
+
+
+def cuda_target(spec: TargetSpec) -> Target:
+    """Return TVM's target for a CUDA architecture."""
+    return _target(Platform.CUDA, spec.arch or DEFAULT_ARCH["cuda"])
 
 
 def _target(platform: Platform, arch: str) -> Target:
@@ -99,7 +103,7 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
             plan = rules_plan(func, spec.machine)
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
-    scheduled = IRModule({"main": _temporaries_as_parameters(scheduled_by(plan, func)["main"])})
+    scheduled = IRModule({"main": as_parameters(scheduled_by(plan, func)["main"])})
     try:
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
         built = compile_module(
@@ -295,17 +299,6 @@ def _bindings(stmt: Any, extents: dict[str, Any]) -> None:
         _bindings(stmt.block.body, extents)
     elif kind == "IfThenElse":
         _bindings(stmt.then_case, extents)
-
-
-def _temporaries_as_parameters(func: PrimFunc) -> PrimFunc:
-    """Pass the buffers between kernels in from outside: device code cannot allocate global memory."""
-    root = func.body.block
-    held = [b for b in root.alloc_buffers if b.scope() == "global"]
-    own = [b for b in root.alloc_buffers if b.scope() != "global"]
-    if not held:
-        return func
-    body = SBlockRealize([], True, SBlock([], [], [], "root", root.body, alloc_buffers=own))
-    return PrimFunc([*func.params, *held], body).with_attrs({"global_symbol": "main", "tirx.noalias": True, "s_tir": True})
 
 
 def _binary(text: str, arch: str, flavour: Flavour) -> tuple[tuple[tuple[str, bytes], ...], tuple[str, ...]]:
