@@ -113,7 +113,9 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
 
     with options.meter() as meter:
         ranker = options.ranker or CostModel()
-        search = Search(task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed)
+        search = Search(
+            task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed, max(8, meter.workers)
+        )
         if not search.roots:
             raise EmitError("XP401", "no legal plan is known to start from")
         return search.run(options.trials, options.seconds, on_trial)

@@ -33,6 +33,7 @@ _RANDOM_SHARE = 0.2
 _EXPLORATION = 0.5
 _PATIENCE = 5  # batches without a better plan, before the search ends early
 _BETTER = 0.99
+_BREEDING = 2.0  # seconds for a batch, once it is full: plans with intrinsics take long to apply
 _CUTOFF = 4.0  # times the best: what is slower is timed once
 _FINAL = 4  # plans that are timed again, in turns, before one is called the best
 
@@ -121,6 +122,7 @@ class Search:
         meter: Builds and times.
         records: Where measurements are kept; None keeps none.
         seed: Of all random choices.
+        batch: Plans that are built and timed together.
     """
 
     def __init__(
@@ -133,12 +135,14 @@ class Search:
         meter: Meter,
         records: Records | None = None,
         seed: int = 1,
+        batch: int = _BATCH,
     ) -> None:
         self.task, self.ranker, self.describe, self.legal, self.meter, self.records = task, ranker, describe, legal, meter, records
         self.original = IRModule({"main": task.func})
         self.key = f"{structural_hash(self.original)}:{task.machine.name}"
         self.replay = Replay(task.func)
         self.rng = random.Random(seed)
+        self.batch = batch
         self.times: dict[int, float] = {}  # by hash of the module
         self.trials: list[Trial] = []
         self.best: tuple[float, Plan | None] = (math.inf, None)
@@ -172,7 +176,7 @@ class Search:
                     break
                 before = self.best[0]
                 node = self._select()
-                batch = self._breed(node, min(_BATCH, trials - len(self.trials) - self.resumed)) if node is not None else []
+                batch = self._breed(node, min(self.batch, trials - len(self.trials) - self.resumed)) if node is not None else []
                 if node is None or not batch:
                     if node is None or self._exhausted():
                         ended = "nothing new is left to try"
@@ -276,8 +280,9 @@ class Search:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
         pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
         parents = [plan for _, plan in node.found[:6]] or [node.plan]
+        begin = time.monotonic()
         for attempt in range(2 * _POPULATION):
-            if len(pool) >= _POPULATION:
+            if len(pool) >= _POPULATION or (len(pool) >= count and time.monotonic() - begin > _BREEDING):
                 break
             plan = node.plan if attempt == 0 and not node.found else self.rng.choice(parents)
             if attempt or node.found:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
@@ -33,7 +34,7 @@ from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
     "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
-    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
+    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
@@ -189,6 +190,18 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
         visit(nest)
         result.append((names[0] if names else "root", held))
     return result
+
+
+@contextmanager
+def source_only() -> Iterator[None]:
+    """Let TVM generate CUDA text without compiling it, which it does at once where there is a GPU."""
+    name = "tvm_callback_cuda_compile"
+    kept = tvm_ffi.get_global_func(name)  # TVM's own, there from its import
+    tvm_ffi.register_global_func(name, lambda code, *_: code, override=True)
+    try:
+        yield
+    finally:
+        tvm_ffi.register_global_func(name, kept, override=True)
 
 
 def register_global_function(name: str, function: Any) -> None:

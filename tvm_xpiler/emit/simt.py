@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -23,6 +24,7 @@ from tvm_xpiler.core.tir import (
     Target,
     compile_module,
     identical,
+    source_only,
     tirx,
 )
 from tvm_xpiler.core.toolchain import compile_cuda
@@ -105,10 +107,11 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": as_parameters(scheduled_by(plan, func)["main"])})
     try:
+        declared = declarable(scheduled["main"])
+        rounded = declared is not scheduled["main"]
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
-        built = compile_module(
-            IRModule({"main": declarable(scheduled["main"])}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy"
-        )
+        with source_only() if rounded else nullcontext():
+            built = compile_module(IRModule({"main": declared}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
     if not built.mod.imports:
@@ -117,8 +120,8 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
     kernels = _constant(_cleaned(source, entry_name(problem)), {t.name for t in problem.tensors if t.role == "in"})
     text = _document(kernels, launch_extents(scheduled["main"]), problem, scheduled, flavour)
     binaries, notes = _binary(text, arch, flavour)
-    rounding = "tf32" if "namespace tf32" in text else "tracked"
-    return Emitted(platform.value, text, flavour.suffix, plan, scheduled, built, binaries, notes, rounding)
+    runtime = None if rounded else built  # what TVM would compile has fragments that stand for others
+    return Emitted(platform.value, text, flavour.suffix, plan, scheduled, runtime, binaries, notes, "tf32" if rounded else "tracked")
 
 
 def emit_rocm(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None = None) -> Emitted:

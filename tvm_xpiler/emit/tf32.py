@@ -49,19 +49,23 @@ _STAND_IN, _SPELLED = "int4", "nvcuda::wmma::experimental::precision::s4"
 def declarable(func: PrimFunc) -> PrimFunc:
     """Return a scheduled function whose fragments of floats TVM's code generator declares: it knows none, so they are called int4.
 
-    Only their declarations speak of their type. :func:`with_tf32` gives it back; no rule makes fragments of int4.
+    Only their declarations speak of their type. :func:`with_tf32` gives it back; no rule makes fragments of int4. A function without
+    such fragments comes back itself.
     """
+    found: list[Any] = []
 
     def renewed(buffer: Any) -> Any:
         if not buffer.scope().startswith("wmma.matrix_") or str(buffer.ty.dtype) != "float32":
             return buffer
         t = buffer.ty
+        found.append(buffer)
         return tirx.decl_buffer(
             list(t.shape), _STAND_IN, str(buffer.name), scope=buffer.scope(), strides=list(t.strides) or None,
             elem_offset=t.elem_offset, data_alignment=t.data_alignment, offset_factor=t.offset_factor,
         )  # fmt: skip
 
-    return with_buffers(func, renewed)
+    changed = with_buffers(func, renewed)
+    return changed if found else func
 
 
 def with_tf32(kernels: str) -> str:

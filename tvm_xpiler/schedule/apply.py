@@ -113,26 +113,30 @@ class Replay:
         while shared < min(len(self._steps), len(plan.steps)) and self._steps[shared] == plan.steps[shared]:
             shared += 1
         del self._steps[shared:], self._states[shared + 1 :]
+        last, known = self._states[-1]
         for index in range(shared, len(plan.steps)):
-            sch, names = self._copied()
             step = plan.steps[index]
+            if step.op == "tensorize":
+                return self._in_place(plan, index)
+            sch, names = last.copy(), dict(known)
             refused = apply_step(sch, names, step)
             if refused is not None:
-                before, known = self._states[-1]
-                return Rejected(index, step, refused.reason, _where(before, dict(known), step), before, dict(known), refused.argument)
+                return Rejected(index, step, refused.reason, _where(last, dict(known), step), last, dict(known), refused.argument)
             self._steps.append(step)
             self._states.append((sch, names))
-        return Applied(*self._copied())
+            last, known = sch, names
+        return Applied(last.copy(), dict(known))
 
-    def _copied(self) -> tuple[Schedule, dict[str, Any]]:
-        """Return a copy of the last state. TVM cannot copy a schedule of which a block was tensorized: its steps are taken again."""
-        last, names = self._states[-1]
-        if not any(step.op == "tensorize" for step in self._steps):
-            return last.copy(), dict(names)
-        again, names = new_schedule(self._func), {}
-        for step in self._steps:
-            apply_step(again, names, step)
-        return again, names
+    def _in_place(self, plan: Plan, begin: int) -> Applied | Rejected:
+        """Take the steps from a plan's first ``tensorize`` on, on one schedule: TVM cannot copy it from there."""
+        last, known = self._states[-1]
+        sch, names = last.copy(), dict(known)
+        for index in range(begin, len(plan.steps)):
+            step, before = plan.steps[index], dict(names)
+            refused = apply_step(sch, names, step)
+            if refused is not None:
+                return Rejected(index, step, refused.reason, _where(sch, before, step), sch, before, refused.argument)
+        return Applied(sch, names)
 
 
 def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | None:

@@ -22,9 +22,12 @@ class Place:
 
 
 def places(plan: Plan, replay: Replay) -> tuple[Place, ...]:
-    """Return the inner factors of a plan's splits; the outermost is inferred."""
+    """Return the inner factors of a plan's splits; the outermost is inferred, and what is tensorized has the shape of its intrinsic."""
     found = []
+    shaped = _shaped(plan)
     for number, step in enumerate(plan.steps):
+        if shaped & set(step.results):
+            continue
         if step.op != "split" or not isinstance(step.args[1], tuple) or None not in step.args[1]:
             continue
         before = replay.apply(Plan(plan.steps[:number]))
@@ -34,6 +37,20 @@ def places(plan: Plan, replay: Replay) -> tuple[Place, ...]:
         domain = tuple(d for d in range(1, min(extent, _MAX_FACTOR) + 1) if extent % d == 0)
         found += [Place(number, i, domain) for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domain) > 1]
     return tuple(found)
+
+
+def _shaped(plan: Plan) -> set[str]:
+    """Return the results of splits whose loops are tensorized, or made into a block that is."""
+    taken: set[str] = set()
+    for step in reversed(plan.steps):
+        names = {v.text for v in step.args if isinstance(v, Name)}
+        if step.op in {"tensorize", "blockize"}:
+            taken |= names
+        elif step.op == "reorder" and isinstance(step.args[0], tuple):
+            loops = [v.text if isinstance(v, Name) else "" for v in step.args[0]]
+            first = next((i for i, name in enumerate(loops) if name in taken), len(loops))
+            taken |= {name for name in loops[first:] if name}  # what lies below a loop that is tensorized
+    return taken
 
 
 def with_value(plan: Plan, place: Place, value: int) -> Plan:
