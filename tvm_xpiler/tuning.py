@@ -20,6 +20,8 @@ from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.core.tir import IRModule, PrimFunc, cuda_device, rpc_tracker
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
+from tvm_xpiler.schedule.apply import Applied
+from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
@@ -110,6 +112,11 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     def legal(plan: Plan) -> Plan | None:
         done = repair(plan, func, task.machine, _REPAIR_SECONDS)
         return done.plan if isinstance(done, Repaired) else None
+
+    original = IRModule({"main": func})
+
+    def fits(done: Applied) -> bool:
+        return broken_limit(done.schedule, task.machine, original) is None
 
     with options.meter() as meter:
         ranker = options.ranker or CostModel()

@@ -123,6 +123,7 @@ class Search:
         records: Where measurements are kept; None keeps none.
         seed: Of all random choices.
         batch: Plans that are built and timed together.
+        fits: Whether a plan that TVM takes keeps the limits of the machine, too.
     """
 
     def __init__(
@@ -136,13 +137,14 @@ class Search:
         records: Records | None = None,
         seed: int = 1,
         batch: int = _BATCH,
+        fits: Callable[[Applied], bool] = lambda done: True,
     ) -> None:
         self.task, self.ranker, self.describe, self.legal, self.meter, self.records = task, ranker, describe, legal, meter, records
         self.original = IRModule({"main": task.func})
         self.key = f"{structural_hash(self.original)}:{task.machine.name}"
         self.replay = Replay(task.func)
         self.rng = random.Random(seed)
-        self.batch = batch
+        self.batch, self.fits = batch, fits
         self.times: dict[int, float] = {}  # by hash of the module
         self.trials: list[Trial] = []
         self.best: tuple[float, Plan | None] = (math.inf, None)
@@ -305,7 +307,7 @@ class Search:
 
     def _checked(self, plan: Plan) -> tuple[int, IRModule] | None:
         done = self.replay.apply(plan)
-        if isinstance(done, Rejected):
+        if isinstance(done, Rejected) or not self.fits(done):
             return None
         return structural_hash(done.module), done.module
 

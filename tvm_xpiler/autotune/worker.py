@@ -7,6 +7,7 @@ to standard error.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -49,7 +50,9 @@ class Bench:
         self._kind, self._original, self._built, self._extra = str(target.kind.name), job.original, None, []
         options: tuple[str, ...] = ()
         if self._kind == "cuda":
-            os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc")  # it answers in a second where nvcc takes two
+            os.environ.setdefault(
+                "TVM_CUDA_COMPILE_MODE", "nvcc" if shutil.which("nvcc") else "nvrtc"
+            )  # NVRTC finds no headers of fragments
             given = len(func.params)
             func = as_parameters(func)
             self._extra = [(tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:]]
@@ -57,7 +60,7 @@ class Bench:
         try:
             self._built = compile_module(IRModule({"main": func}), target, *options)
         except (RuntimeError, ValueError, TypeError) as error:
-            return Unfit("build", str(error).strip().splitlines()[-1][:300])
+            return Unfit("build", _last_line(error))
         return Built()
 
     def run(self, job: Run) -> Times | Unfit:
@@ -85,7 +88,7 @@ class Bench:
                 module = session.load_module("candidate.so")
             return self._timed(job, module, session.cuda(0) if self._kind == "cuda" else session.cpu(0))
         except (RuntimeError, OSError, ConnectionError) as error:  # the candidate is not to blame for a machine that is lost
-            return Unfit("server", str(error).strip().splitlines()[-1][:300])
+            return Unfit("server", _last_line(error))
 
     def _timed(self, job: Run, module: Any, device: Any) -> Times | Unfit:
         from tvm_xpiler.core.tir import runtime
@@ -113,6 +116,12 @@ class Bench:
             f_preproc="l2_cache_flush_cuda" if flushed else "",
         )  # fmt: skip
         return Times(tuple(float(s) for s in timer(*arguments).results))
+
+
+def _last_line(error: Exception) -> str:
+    """Return what an error says in the end."""
+    lines = [line.strip(" \0") for line in str(error).splitlines()]
+    return next((line for line in reversed(lines) if line), type(error).__name__)[:300]
 
 
 def _scale(values: Any) -> float:

@@ -197,7 +197,7 @@ def source_only() -> Iterator[None]:
     """Let TVM generate CUDA text without compiling it, which it does at once where there is a GPU."""
     name = "tvm_callback_cuda_compile"
     kept = tvm_ffi.get_global_func(name)  # TVM's own, there from its import
-    tvm_ffi.register_global_func(name, lambda code, *_: code, override=True)
+    tvm_ffi.register_global_func(name, lambda code, *_: code.encode(), override=True)
     try:
         yield
     finally:
