@@ -121,7 +121,7 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     with options.meter() as meter:
         ranker = options.ranker or CostModel()
         search = Search(
-            task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed, max(8, meter.workers)
+            task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed, max(8, meter.workers), fits
         )
         if not search.roots:
             raise EmitError("XP401", "no legal plan is known to start from")
