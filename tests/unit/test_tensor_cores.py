@@ -81,6 +81,7 @@ def test_stages_after_tensor_cores() -> None:
     options = Options(scalars={"M": 64, "N": 128, "K": 96}, grid=(8, 4, 1), block=(16, 16, 1), sets=4)
     target = translate(SourceFile("dense.cu", EPILOGUE), "cuda", options).targets["cuda"]
     assert target.ok, target.verdicts
+    assert {v.bounds for v in target.verdicts} == {"tracked"}
     assert "mma_sync" in target.emitted.text
 
 
@@ -93,7 +94,10 @@ def test_floats_are_rounded_where_that_is_asked_for(types: str) -> None:
     assert target.ok, target.verdicts
     assert "precision::tf32" in target.emitted.text
     assert {v.bounds for v in target.verdicts} == {"tf32"}
-    assert "tf32" not in _gemm(types, 2, (64, 128, 96)).emitted.text
+    exact = _gemm(types, 2, (64, 128, 96))
+    assert "tf32" not in exact.emitted.text
+    assert {v.bounds for v in exact.verdicts} == {"tracked"}
+    assert exact.emitted.runtime is not None
 
 
 def test_no_tf32_before_ampere() -> None:

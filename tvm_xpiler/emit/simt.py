@@ -107,8 +107,7 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": as_parameters(scheduled_by(plan, func)["main"])})
     try:
-        declared = declarable(scheduled["main"])
-        rounded = declared is not scheduled["main"]
+        declared, rounded = declarable(scheduled["main"])
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
         with source_only() if rounded else nullcontext():
             built = compile_module(IRModule({"main": declared}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")

@@ -46,11 +46,11 @@ template <class F> static __device__ void store_matrix_sync(float* p, const F& f
 _STAND_IN, _SPELLED = "int4", "nvcuda::wmma::experimental::precision::s4"
 
 
-def declarable(func: PrimFunc) -> PrimFunc:
+def declarable(func: PrimFunc) -> tuple[PrimFunc, bool]:
     """Return a scheduled function whose fragments of floats TVM's code generator declares: it knows none, so they are called int4.
 
-    Only their declarations speak of their type. :func:`with_tf32` gives it back; no rule makes fragments of int4. A function without
-    such fragments comes back itself.
+    Only their declarations speak of their type. :func:`with_tf32` gives it back; no rule makes fragments of int4. Also
+    says whether there are any.
     """
     found: list[Any] = []
 
@@ -65,7 +65,7 @@ def declarable(func: PrimFunc) -> PrimFunc:
         )  # fmt: skip
 
     changed = with_buffers(func, renewed)
-    return changed if found else func
+    return (changed, True) if found else (func, False)
 
 
 def with_tf32(kernels: str) -> str:
