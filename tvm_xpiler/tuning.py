@@ -27,6 +27,7 @@ from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
 
 _REPAIR_SECONDS = 1.0
+_GPU_STARTS = 8  # tiles of tensor cores are starts of their own: their numbers hang together
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,6 @@ def _answering(tracker: Tracker) -> None:
 
 
 def _starts(task: Task, proposers: Sequence[Proposer], count: int) -> list[Plan]:
-    rules = Rules().propose(task, 2).plans
+    rules = Rules().propose(task, 2 if task.machine.kind == "cpu" else _GPU_STARTS).plans
     proposed = [plan for proposer in proposers for plan in proposer.propose(task, count).plans]
     return [*rules, *proposed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tvm_xpiler.core.machines import Machine
@@ -20,16 +21,16 @@ _SMALL = 1 << 16  # elements of a stage that is computed again rather than store
 _TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
 
 
-def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
+def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True, rank: int = 0) -> Plan:
     """Return the plan of the rules for a GPU, for all blocks or one; with stages fused where that is of use, or not.
 
     Raises:
         ScheduleError: A block is no plain loop nest.
     """
-    return plan_from_schedule(_scheduled(func, machine, only, fused), func)
+    return plan_from_schedule(_scheduled(func, machine, only, fused, rank), func)
 
 
-def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) -> Schedule:
+def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, rank: int) -> Schedule:
     """Return a schedule with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
     sch = new_schedule(func)
     module = sch.mod
@@ -41,7 +42,14 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) 
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
         if only is not None and name != only:
             continue
-        for rule in (split_depth, tensor_cores, _shared_tiles, _cross_thread, _one_thread_each, _bind_only):
+        for rule in (
+            *(() if rank else (split_depth,)),
+            partial(tensor_cores, rank=rank),
+            _shared_tiles,
+            _cross_thread,
+            _one_thread_each,
+            _bind_only,
+        ):
             trial = copied(sch, module)
             block = trial.get_sblock(name)
             seen = facts(trial, block)

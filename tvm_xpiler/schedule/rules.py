@@ -10,10 +10,12 @@ from tvm_xpiler.schedule.gpu_rules import gpu_plan
 from tvm_xpiler.schedule.plan import Plan
 
 
-def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
+def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool = True, rank: int = 0) -> Plan:
     """Return what an expert writes in ten minutes, for all blocks of a function or for one; with stages fused, or not.
+
+    ``rank`` above 0 takes tiles of tensor cores that are so many places behind the cheapest.
 
     Raises:
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
-    return cpu_plan(func, machine, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused)
+    return cpu_plan(func, machine, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused, rank)

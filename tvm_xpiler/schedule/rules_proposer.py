@@ -63,6 +63,8 @@ class Rules:
         if apart != starts[0]:
             starts.append(apart)
             yield apart
+        if task.machine.kind == "gpu":  # other tiles of tensor cores: their numbers hang together
+            yield from (rules_plan(task.func, task.machine, rank=rank) for rank in range(1, count))
         rng = random.Random(self.seed)
         near = {plan: list(structures(plan, replay)) for plan in starts}
         for _ in range(_TRIES * count):

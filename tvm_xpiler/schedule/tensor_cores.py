@@ -76,14 +76,17 @@ def contraction(seen: BlockFacts, factors: tuple[int, int]) -> Contraction | Non
     return None
 
 
-def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
-    """Schedule a contraction of halves, bytes, or floats that may be rounded to tf32 on tensor cores; False where the block is none or its extents are no multiples."""
+def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, rank: int = 0) -> bool:
+    """Schedule a contraction of halves, bytes, or floats that may be rounded to tf32 on tensor cores; False where the block is none or its extents are no multiples.
+
+    ``rank`` takes the tile that is so many places behind the cheapest.
+    """
     found = _fit(sch, block, seen, machine)
     if found is None:
         return False
     parts, sizes = found
     result, left = seen.dtypes[:2]
-    tile, names = choose_tile(*sizes, left, machine), _Intrinsics.of(left, result, parts)
+    tile, names = choose_tile(*sizes, left, machine, rank), _Intrinsics.of(left, result, parts)
     if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
     _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left])

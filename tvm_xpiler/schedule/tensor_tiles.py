@@ -48,10 +48,10 @@ class Tile:
         return SIDE * self.warps[1] * self.fragments[1]
 
 
-def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> Tile | None:
-    """Return the tile of the rules for a contraction; None where none divides its extents."""
-    found = _cheapest(rows, columns, depth, batch, dtype, machine)
-    return None if found is None else found[1]
+def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, rank: int = 0) -> Tile | None:
+    """Return the tile of the rules for a contraction, the cheapest or one further down; None where so many do not divide its extents."""
+    found = _by_cost(rows, columns, depth, batch, dtype, machine)
+    return found[rank][1] if rank < len(found) else None
 
 
 def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> int:
@@ -61,18 +61,18 @@ def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, ma
     """
     costs = {}
     for parts in _PARTS:
-        found = _cheapest(rows, columns, depth // parts, batch * parts, dtype, machine) if depth % parts == 0 else None
-        if found is None or (parts > 1 and depth // parts < _LEAST_DEPTH):
+        found = _by_cost(rows, columns, depth // parts, batch * parts, dtype, machine) if depth % parts == 0 else []
+        if not found or (parts > 1 and depth // parts < _LEAST_DEPTH):
             continue
-        cycles = found[0] * (depth // parts) / _RATE
+        cycles = found[0][0] * (depth // parts) / _RATE
         if parts > 1:
             cycles += _LAUNCH + batch * rows * columns * (2 * parts + 1) * 4 / machine.cores / _BANDWIDTH
         costs[parts] = cycles
     return min(costs, key=lambda parts: costs[parts], default=1)
 
 
-def _cheapest(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> tuple[float, Tile] | None:
-    """Return the cheapest legal tile with its cost, which is in elements of the result that one multiprocessor works on.
+def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> list[tuple[float, Tile]]:
+    """Return the legal tiles with their costs, the cheapest first. A cost is in elements of the result that one multiprocessor works on.
 
     The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
     64 measured tiles of products of 1024 and 4096 cubed on an H100. Where a multiprocessor holds one block alone, its copies run ahead of
@@ -97,7 +97,4 @@ def _cheapest(rows: int, columns: int, depth: int, batch: int, dtype: str, machi
                 cost = work * (1 + 32 / reuse) * (1 + abs(log2(prod(warps) / 4)) / 4)
                 legal.append((cost, -prod(fragments), tile))
                 break
-    if not legal:
-        return None
-    cost, _, tile = min(legal, key=lambda item: item[:2])
-    return cost, tile
+    return [(cost, tile) for cost, _, tile in sorted(legal, key=lambda item: item[:2])]
