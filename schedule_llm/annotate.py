@@ -13,6 +13,8 @@ from tvm_xpiler.schedule.apply import new_schedule
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, operations
 
+_SIDE = 16  # of a fragment
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -108,11 +110,26 @@ def bottleneck(margin: Margin, machine: Machine) -> str:
     return f"compute bound: {margin.intensity:.2g} operations a byte, over {machine.balance:.2g}"
 
 
+def fitting_intrinsic(margin: Margin, machine: Machine) -> str:
+    """Say which tensor intrinsics fit a contraction's types and extents on a machine; an empty text where none does."""
+    reads = {a.dtype for a in margin.accesses if not a.writes}
+    if margin.operator != "contraction" or len(reads) != 1:
+        return ""
+    (dtype,) = reads
+    if machine.kind == "gpu":
+        odd = [name for name, extent, _ in margin.loops if extent % _SIDE]
+        fits = dtype in machine.features and len(odd) <= max(0, len(margin.loops) - 3)
+        return f"fragments of {_SIDE}x{_SIDE}x{_SIDE} fit {dtype}: wmma_load, wmma_sync, wmma_fill, wmma_store" if fits else ""
+    dots = machine.features & {"avx512vnni", "avxvnni"}
+    return f"dot products of four bytes fit ({min(dots)})" if dots and dtype in {"int8", "uint8", "int16"} else ""
+
+
 def card(task: Task) -> str:
     """Return the margin of a whole function as text: a head for the machine, a paragraph for each block."""
     m = task.machine
     width = f"vectors of {m.lanes} float32" if m.kind == "cpu" else f"warps of {m.lanes}, at most {m.max_threads} threads a block"
     lines = [f"machine: {m.name} ({m.kind}), {m.cores} {'cores' if m.kind == 'cpu' else 'multiprocessors'}, {width}"]
+    lines.append(f"peak rates: {m.flops / 1e9:.0f} GFLOPS, {m.bandwidth / 1e9:.0f} GB/s")
     lines.append("memories: " + ", ".join(f"{name} {size >> 10} KiB" for name, size in m.levels))
     for margin in margins(task.func):
         loops = ", ".join(f"{name}={extent} {'R' if reduces else 'S'}" for name, extent, reduces in margin.loops)
@@ -120,6 +137,9 @@ def card(task: Task) -> str:
         for a in margin.accesses:
             lines.append(f"  {'writes' if a.writes else 'reads'} {a.buffer} ({a.dtype}, {a.bytes >> 10} KiB): {_strides(a, margin)}")
         lines.append(f"  {margin.operations / 1e6:.3g} M operations, {bottleneck(margin, m)}")
+        intrinsic = fitting_intrinsic(margin, m)
+        if intrinsic:
+            lines.append(f"  {intrinsic}")
         tile = tuple(min(extent, 32) for _, extent, _ in margin.loops)
         lines.append(f"  a tile of {'x'.join(map(str, tile))} touches {margin.footprint(tile) >> 10} KiB")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from cost_model.features import predicted
@@ -13,7 +14,7 @@ from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.tir import IRModule, ScheduleError
 from tvm_xpiler.schedule.plan import Plan
-from tvm_xpiler.schedule.proposal import Attempt, Proposer, Task
+from tvm_xpiler.schedule.proposal import Attempt, Proposal, Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
 
 _GAIN = 0.99  # of the best time: what is not faster than that ends the dialogue
@@ -70,12 +71,9 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
     asked: Sequence[Proposer] = [*proposers, Rules()]
     for turn in range(rounds):
         begun, best = len(seen), _fastest(kept)
-        for number, proposer in enumerate(asked):
-            try:
-                proposal = proposer.propose(task, count, history.get(number, ()))
-            except ScheduleError as error:
-                notes.append(f"rules: {str(error).splitlines()[0]}")
-                continue
+        with ThreadPoolExecutor(len(asked)) as pool:  # servers are slow: all are asked at once
+            answers = list(pool.map(lambda n: _asked(asked[n], task, count, history.get(n, ())), range(len(asked))))  # noqa: B023
+        for number, proposal in enumerate(answers):
             notes += [f"{proposal.source}: {note}" for note in proposal.notes]
             for plan in proposal.plans:
                 if str(plan) in seen:
@@ -102,6 +100,13 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
     if not ordered:
         return Planned(None, "", tuple(refused), tuple(notes))
     return Planned(ordered[0].plan, ordered[0].source, (*ordered, *refused), tuple(notes))
+
+
+def _asked(proposer: Proposer, task: Task, count: int, history: tuple[Attempt, ...]) -> Proposal:
+    try:
+        return proposer.propose(task, count, history)
+    except ScheduleError as error:
+        return Proposal((), "rules", (str(error).splitlines()[0],))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from schedule_llm.annotate import card
 from schedule_llm.anonymous import Aliases
 from schedule_llm.clients.budget import Budgeted, Limits
 from schedule_llm.clients.endpoint import Endpoint, EndpointConfig
@@ -196,6 +197,15 @@ def test_nonsense_gives_no_plan_and_a_note(text: str) -> None:
     reading = read(text)
     assert not reading.plans
     assert reading.notes
+
+
+def test_the_card_names_intrinsics_that_fit() -> None:
+    from tests.unit.test_proposers import _matmul
+    from tvm_xpiler.core.machines import gpu_machine
+
+    assert "fragments" not in card(Task(_matmul(64, 64, 64), "cuda", gpu_machine("sm_90")))
+    assert "fragments of 16x16x16 fit float16" in card(Task(_matmul(64, 64, 64, dtype="float16"), "cuda", gpu_machine("sm_90")))
+    assert "fragments" not in card(Task(_matmul(60, 64, 64, dtype="float16"), "cuda", gpu_machine("sm_90")))
 
 
 def test_hostile_names_stay_data() -> None:

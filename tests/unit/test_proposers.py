@@ -31,10 +31,10 @@ from tvm_xpiler.schedule.text import parse_plan
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
-def _matmul(n: int, m: int, k: int, relu: bool = False) -> PrimFunc:
+def _matmul(n: int, m: int, k: int, relu: bool = False, dtype: str = "float32") -> PrimFunc:
     from tvm import te
 
-    a, b = te.placeholder((n, k), name="A"), te.placeholder((k, m), name="B")
+    a, b = te.placeholder((n, k), dtype, name="A"), te.placeholder((k, m), dtype, name="B")
     r = te.reduce_axis((0, k), name="r")
     c = te.compute((n, m), lambda i, j: te.sum(a[i, r] * b[r, j], axis=r), name="C")
     d = te.compute((n, m), lambda i, j: c[i, j] * 2.0, name="D")
