@@ -35,7 +35,7 @@ class Verdict:
         mismatch: The first disagreement.
         reason: Why it failed, where there is no mismatch to show.
         bounds: ``tracked`` when error bounds come from a float64 run with error analysis, ``narrow`` when they are those of the program
-            with float in place of double, ``relative`` otherwise.
+            with float in place of double, ``tf32`` when operands of products may be rounded to that, ``relative`` otherwise.
         sampled: What was left out, in words; empty when all was compared.
         proof: What was shown beyond testing, or why nothing was; empty where it was not asked for.
         sizes: The other sizes that it was run at, in words, where it is for all sizes.
