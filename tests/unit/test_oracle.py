@@ -240,3 +240,11 @@ template <class T, int N> __global__ void f(const T* x, float* y, const Complex*
 """
     options = Options(entry="f<__nv_bfloat16, 64>", grid=(4, 1, 1), block=(64, 1, 1), sets=3)
     assert translate(SourceFile("s.cu", source), "llvm", options).ok
+
+
+def test_a_header_beside_the_kernel_is_the_users(tmp_path: Path) -> None:
+    """Also one that is called like ours."""
+    (tmp_path / "memory.h").write_text("#define TWICE(x) (2 * (x))\n")
+    kernel = tmp_path / "k.cu"
+    kernel.write_text('#include "memory.h"\n__global__ void f(const float* x, float* y) { y[threadIdx.x] = TWICE(x[threadIdx.x]); }\n')
+    assert translate(kernel, "llvm", Options(grid=(1, 1, 1), block=(64, 1, 1), sets=2)).ok
