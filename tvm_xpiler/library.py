@@ -58,6 +58,8 @@ class Library:
         ]
 
     def _nearest(self, task: Task, count: int) -> list[_Known]:
+        if task.machine.kind != "cpu":  # what it knows are plans for a CPU
+            return []
         query = Aliases.of(task.func).hide(card(task))
         found = nearest(query, [known.section for known in self._known], count)
         return [self._known[int(section.title)] for section in found]

@@ -20,6 +20,7 @@ from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.llvm import llvm_target
+from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules_proposer import Rules
@@ -96,6 +97,19 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert _search(_Clock(), Records(folder, llvm_target())).reference == rules  # not the best of the records
     # Stock TVM finds the record, too.
     assert Records(folder, llvm_target()).best(_gemm()) is not None
+
+
+def test_records_of_another_target_are_not_ours(tmp_path: Path) -> None:
+    """One folder may hold a GPU's times beside a CPU's."""
+    good = apply(Rules().propose(Task.of(_gemm()["main"], TargetSpec("llvm")), 1).plans[0], _gemm())
+    assert isinstance(good, Applied)
+    gpu = Records(tmp_path, cuda_target(TargetSpec("cuda")))
+    gpu.add(_gemm(), good, (1e-6,))
+    assert len(gpu.known(_gemm())) == len(gpu.fastest()) == 1
+    cpu = Records(tmp_path, llvm_target())
+    assert cpu.known(_gemm()) == cpu.fastest() == []
+    cpu.add(_gemm(), good, (1e-3,))
+    assert [record.seconds for record in cpu.known(_gemm())] == [1e-3]
 
 
 def test_records_that_are_none(tmp_path: Path) -> None:

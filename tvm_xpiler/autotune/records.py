@@ -78,13 +78,13 @@ class Records:
             return file.read(1) == b"\n"
 
     def known(self, original: IRModule) -> list[Record]:
-        """Return what was measured of a module before, in whatever kernel it came."""
+        """Return what was measured of a module for this kind of target before, in whatever kernel it came."""
         if not self._database.has_workload(original):
             return []
         workload = self._database.commit_workload(original)
         found = []
         for record in self._database.get_all_tuning_records():
-            if not record.workload.same_as(workload) or record.run_secs is None:
+            if not record.workload.same_as(workload) or record.run_secs is None or not self._ours(record):
                 continue
             plan = plan_of(record.trace, original)
             times = sorted(float(t) for t in record.run_secs)
@@ -93,13 +93,17 @@ class Records:
                 found.append(Record(plan, median if median < 1e9 else math.inf))
         return found
 
+    def _ours(self, record: Any) -> bool:
+        """Say whether a record is of this kind of target: one folder may hold those of a CPU and of a GPU."""
+        return record.target is None or str(record.target.kind.name) == str(self._target.kind.name)
+
     def fastest(self) -> list[tuple[IRModule, Record]]:
-        """Return the fastest record that ran of each module."""
+        """Return the fastest record that ran of each module on this kind of target."""
         found: list[tuple[Any, Any, float]] = []
         for record in self._database.get_all_tuning_records():
             times = sorted(float(t) for t in record.run_secs or ())
             seconds = times[len(times) // 2] if times else math.inf
-            if seconds >= 1e9:
+            if seconds >= 1e9 or not self._ours(record):
                 continue
             at = next((i for i, (workload, _, _) in enumerate(found) if workload.same_as(record.workload)), None)
             if at is None:

@@ -127,7 +127,7 @@ def _set_locals(cxx: str, value: str) -> tuple[str, ...]:
 
 
 class Oracle:
-    """One source file, built up to eight ways.
+    """One source file, built up to nine ways.
 
     ``native``; ``checked``: every access looked up, locals start with a pattern; ``zeroed``: they start at zero; ``tracked``: error bounds;
     ``narrow``: the same for float in place of double; ``tf32``: the same for products of floats that are rounded to tf32 first; ``probe``: how far it reaches; ``counted``: what it costs by estimate.
