@@ -88,7 +88,9 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
                     history[number] = (*history.get(number, ()), Attempt(plan, f"refused: {done}"))
         if task.machine == host_machine() and len(kept) > 1:
             kept, unfit = _timed(task, kept)
-            refused += unfit
+            for item in unfit:
+                refused.append(item.candidate)
+                history[item.proposer] = (*history.get(item.proposer, ()), Attempt(item.asked, item.candidate.outcome))
         asked = proposers
         for number in range(len(proposers)):
             told = {attempt.plan for attempt in history.get(number, ())}
@@ -131,18 +133,18 @@ def _said(task: Task, legal: _Legal) -> str:
     return f"{candidate.outcome}; predicted {predicted(legal.module, task.machine) * 1e6:.1f} us by a roofline, not measured"
 
 
-def _timed(task: Task, legal: list[_Legal]) -> tuple[list[_Legal], list[Candidate]]:
+def _timed(task: Task, legal: list[_Legal]) -> tuple[list[_Legal], list[_Legal]]:
     """Return the candidates that ran, fastest first, and the others. All are timed together, so that one spell of the machine hits all."""
     from tvm_xpiler.emit.llvm import llvm_target
 
     ran: list[_Legal] = []
-    unfit: list[Candidate] = []
+    unfit: list[_Legal] = []
     with Meter(str(llvm_target())) as meter:
         results = meter.measure(IRModule({"main": task.func}), [item.module for item in legal], rounds=2)
     for item, result in zip(legal, results, strict=True):
         candidate = item.candidate
         if isinstance(result, Unfit):
-            unfit.append(Candidate(candidate.source, candidate.plan, f"{result.kind}: {result.message}"))
+            unfit.append(replace(item, candidate=replace(candidate, outcome=f"{result.kind}: {result.message}")))
         else:
             assert isinstance(result, Measured)
             timed = replace(candidate, median=result.median, spread=result.spread)

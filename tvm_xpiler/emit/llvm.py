@@ -8,7 +8,7 @@ from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
-from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, llvm_get_system_cpu
+from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, host_target
 from tvm_xpiler.emit.accurate import install
 from tvm_xpiler.emit.c_source import c_text
 from tvm_xpiler.emit.emitted import Emitted, scheduled_by
@@ -22,7 +22,9 @@ HOST = TargetSpec("llvm")
 @lru_cache(maxsize=8)
 def llvm_target(spec: TargetSpec = HOST) -> Target:
     """Return TVM's target for a processor: this machine's by default."""
-    return Target({"kind": "llvm", "mcpu": spec.arch or llvm_get_system_cpu(), "num-cores": spec.machine.cores})
+    if spec.arch is None:
+        return host_target()
+    return Target({"kind": "llvm", "mcpu": spec.arch, "num-cores": spec.machine.cores})
 
 
 def emit_llvm(func: PrimFunc, problem: Problem, spec: TargetSpec = HOST, plan: Plan | None = None) -> Emitted:
