@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec
-from tvm_xpiler.core.tir import PrimFunc
+from tvm_xpiler.core.tir import PrimFunc, ScheduleError
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.emit.execute import run_library, run_text
 from tvm_xpiler.emit.llvm import emit_llvm
@@ -26,6 +27,7 @@ from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.proving import form_of, shown
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.rules import plainer_plans
 from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
 from tvm_xpiler.verify.inputs import InputSet
@@ -165,7 +167,7 @@ def translate(
 
 
 def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[TargetSpec], examination: Examination) -> dict[str, Target]:
-    """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules, tf32 by floats."""
+    """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules, that by plainer ones, tf32 by floats."""
     planned = {spec.name: found for spec in specs for found in [plan_for(spec, lifted, session.options)] if found is not None}
     result = _judged(session, problem, lifted, specs, examination, planned)
     rounded = [spec for spec in specs if result[spec.name].emitted.rounding == "tf32" and not result[spec.name].ok]
@@ -179,7 +181,27 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[T
         note = "the chosen plan was not verified; the rules' plan is used"
         kept = {name: replace(planned[name], source="rules", notes=(*planned[name].notes, note)) for name in failed}
         result |= {name: replace(again[name], planned=kept[name]) for name in failed}
+    given = {name for name, found in planned.items() if found.source == "given"}
+    for spec in specs:
+        if not result[spec.name].ok and spec.name not in given and _has_plan(spec, lifted):
+            result |= _plainer(session, problem, lifted, spec, examination)
     return result
+
+
+def _has_plan(spec: TargetSpec, lifted: Lifted) -> bool:
+    return spec.planned and lifted.grade == "A"
+
+
+def _plainer(session: Session, problem: Problem, lifted: Lifted, spec: TargetSpec, examination: Examination) -> dict[str, Target]:
+    """Return the code of the first of plainer plans that is right; nothing where none is."""
+    with suppress(XpilerError, ScheduleError):
+        for plan in plainer_plans(lifted.func, spec.machine):
+            found = judged(session, problem, lifted, examination, {spec: emit_for(spec, lifted.func, problem, plan)})
+            target = found[spec.name]
+            if target.ok:
+                note = "the rules' plan was not verified; a plainer one is used"
+                return {spec.name: replace(target, emitted=replace(target.emitted, notes=(*target.emitted.notes, note)))}
+    return {}
 
 
 def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | None:
@@ -208,8 +230,7 @@ def _judged(
     examination: Examination,
     planned: Mapping[str, Planned],
 ) -> dict[str, Target]:
-    plans = {name: found.plan for name, found in planned.items()}
-    emitted = {spec: emit_for(spec, lifted.func, problem, plans.get(spec.name)) for spec in specs}
+    emitted = {spec: _emitted(spec, lifted, problem, planned[spec.name].plan if spec.name in planned else None) for spec in specs}
     found = judged(session, problem, lifted, examination, emitted)
     return {name: replace(target, planned=planned.get(name)) for name, target in found.items()}
 
@@ -268,6 +289,21 @@ def judged(
         spec.name: Target(spec, code, tuple(v for a, v in verdicts.items() if owner[a] == spec), back.get(spec, ""))
         for spec, code in emitted.items()
     }
+
+
+def _emitted(spec: TargetSpec, lifted: Lifted, problem: Problem, plan: Plan | None) -> Emitted:
+    """Return the code for a target; where the rules' plan cannot be built, that of a plainer one."""
+    try:
+        return emit_for(spec, lifted.func, problem, plan)
+    except EmitError as error:
+        if plan is None and _has_plan(spec, lifted):
+            with suppress(ScheduleError):
+                for plainer in plainer_plans(lifted.func, spec.machine):
+                    with suppress(EmitError):
+                        made = emit_for(spec, lifted.func, problem, plainer)
+                        note = f"the rules' plan could not be built ({error.message}); a plainer one is used"
+                        return replace(made, notes=(*made.notes, note))
+        raise
 
 
 def emit_for(spec: TargetSpec, func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emitted:

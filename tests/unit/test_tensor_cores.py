@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tvm_xpiler import Options, translate
+from tvm_xpiler import Options, pipeline, translate
+from tvm_xpiler.core.errors import EmitError
+from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.source import SourceFile
-from tvm_xpiler.core.tir import TensorIntrin
+from tvm_xpiler.core.targets import TargetSpec
+from tvm_xpiler.core.tir import PrimFunc, TensorIntrin
+from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.pipeline import Target
 from tvm_xpiler.schedule.intrinsics import available
+from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.tensor_tiles import choose_parts, choose_tile
 from tvm_xpiler.schedule.text import parse_plan
@@ -65,24 +71,61 @@ def _gemm(types: str, batch: int, sizes: tuple[int, int, int], to: str = "cuda",
     return result.targets[to]
 
 
-EPILOGUE = """
+DENSE = """
 #include <cuda_fp16.h>
-__global__ void dense(const half* A, const half* B, const float* bias, float* C, int M, int N, int K) {
+#include <cuda_bf16.h>
+#include <cstdint>
+__global__ void dense(const {0}* A, const {0}* B, const float* bias, {1}* C, int M, int N, int K) {{
   int row = blockIdx.y * 16 + threadIdx.y, col = blockIdx.x * 16 + threadIdx.x;
-  float sum = 0;
-  for (int k = 0; k < K; k++) sum += __half2float(A[row * K + k]) * __half2float(B[k * N + col]);
-  C[row * N + col] = fmaxf(sum + bias[col], 0.0f);
-}
+  {2} sum = 0;
+  for (int k = 0; k < K; k++) sum += ({2})A[row * K + k] * ({2})B[k * N + col];
+  C[row * N + col] = {3};
+}}
 """
 
 
-def test_stages_after_tensor_cores() -> None:
-    """TVM cannot copy a schedule of which a block was tensorized; there is another block to schedule."""
-    options = Options(scalars={"M": 64, "N": 128, "K": 96}, grid=(8, 4, 1), block=(16, 16, 1), sets=4)
-    target = translate(SourceFile("dense.cu", EPILOGUE), "cuda", options).targets["cuda"]
+@pytest.mark.parametrize(
+    ("types", "value", "to", "sizes"),
+    [
+        ("half float float", "fmaxf(sum + bias[col], 0.0f)", "cuda", (256, 256, 128)), ("half half float", "__float2half(sum)", "cuda", (64, 128, 96)),
+        ("half half float", "__float2half(0.5f * (sum + bias[col]) * (1.0f + erff(sum * 0.7f)))", "hip", (64, 128, 96)),
+        ("__nv_bfloat16 __nv_bfloat16 float", "__float2bfloat16(sum * bias[row])", "cuda", (64, 64, 64)),
+        ("int8_t int8_t int", "(int8_t)max(min(sum >> 4, 127), -127)", "cuda", (64, 64, 128)),
+        ("half float float", "fmaxf(sum + bias[col], 0.0f)", "cuda", (64, 64, 4096)), ("float float float", "sum + bias[col]", "cuda", (64, 48, 40)),
+    ],
+)  # fmt: skip
+def test_what_follows_a_contraction_is_computed_on_the_way_out(types: str, value: str, to: str, sizes: tuple[int, int, int]) -> None:
+    source = DENSE.format(*types.split(), value)
+    options = Options(scalars=dict(zip("MNK", sizes, strict=True)), grid=(sizes[1] // 16, sizes[0] // 16, 1), block=(16, 16, 1), sets=2)
+    target = translate(SourceFile("dense.cu", source), to, options).targets[to]
     assert target.ok, target.verdicts
     assert {v.bounds for v in target.verdicts} == {"tracked"}
-    assert "mma_sync" in target.emitted.text
+    assert ("mma_sync" in target.emitted.text) == (types != "float float float")
+    assert target.emitted.text.count("__global__") == (2 if sizes[2] == 4096 else 1)  # the sum of a split reduction
+    assert parse_plan(str(target.emitted.plan)) == target.emitted.plan
+
+
+@pytest.mark.parametrize("how", ["wrong", "refused"])
+def test_a_plan_that_fails_gives_way_to_a_plainer_one(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    made = pipeline.emit_simt
+    calls = []
+
+    def wrong(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None) -> Emitted:
+        emitted = made(func, problem, spec, plan)
+        calls.append(plan)
+        if how == "refused" and plan is None:
+            raise EmitError("XP401", "the emitted text is rejected")
+        return replace(emitted, text=emitted.text.replace("0.0f", "1.0f")) if plan is None else emitted
+
+    monkeypatch.setattr(pipeline, "emit_simt", wrong)
+    options = Options(scalars={"M": 32, "N": 32, "K": 32}, grid=(2, 2, 1), block=(16, 16, 1), sets=2)
+    result = translate(SourceFile("dense.cu", DENSE.format("float", "float", "float", "sum + bias[col]")), "cuda", options)
+    target = result.targets["cuda"]
+    assert target.ok
+    assert result.lifted.grade == "A"
+    assert target.emitted.notes[-1].endswith("a plainer one is used")
+    assert calls[0] is None
+    assert calls[1] is not None
 
 
 FLOATS = ("float, float, false, false, false", "float, float, true, true, true", "float, float, false, true, false")

@@ -44,10 +44,26 @@ LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
 def compile_module(module: Any, target: Target, *options: str) -> Any:
     """Build ``module`` with ``options`` of the pass context switched on.
 
-    Without NarrowDataType, which takes int64(uint32(x)) for a number of 32 signed bits.
+    Without NarrowDataType, which takes int64(uint32(x)) for a number of 32 signed bits; and where fragments are stored to shared
+    memory, without StorageRewrite, which lets them share the operands' memory and then finds that it is of another type.
     """
-    with PassContext(config=dict.fromkeys(options, True), disabled_pass=["tirx.NarrowDataType"]):
+    rewritten = ("tirx.disable_storage_rewrite",) if _fragments_beside_others(module) else ()
+    with PassContext(config=dict.fromkeys((*options, *rewritten), True), disabled_pass=["tirx.NarrowDataType"]):
         return tvm.compile(module, target=target)
+
+
+def _fragments_beside_others(module: Any) -> bool:
+    """Say whether a kernel has fragments, and arrays of several types in shared memory."""
+    for func in module.functions.values():
+        held: set[tuple[str, str]] = set()
+
+        def visit(block: Any, held: set[tuple[str, str]] = held) -> None:
+            held.update((b.scope(), str(b.ty.dtype)) for b in block.alloc_buffers)
+
+        tvm_ffi.structural_walk(func.body, (SBlock, visit))
+        if any(scope == "wmma.accumulator" for scope, _ in held) and sum(scope == "shared" for scope, _ in held) > 1:
+            return True
+    return False
 
 
 def cpu_features(name: str) -> frozenset[str] | None:

@@ -10,6 +10,7 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.epilogue import written_back
 from tvm_xpiler.schedule.fusion import inline_stages
 from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
@@ -30,6 +31,21 @@ def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: b
     return plan_from_schedule(_scheduled(func, machine, only, fused, rank), func)
 
 
+def plain_gpu_plan(func: PrimFunc, machine: Machine) -> Plan:
+    """Return the plan that relies on least: every stage a kernel, every element a thread's.
+
+    Raises:
+        ScheduleError: A block is no plain loop nest.
+    """
+    sch = new_schedule(func)
+    for block in blocks(sch):
+        seen = facts(sch, block)
+        if seen is None:
+            raise ScheduleError(f"block '{sch.get(block).name_hint}' is not a plain loop nest")
+        _bind_only(sch, block, seen, machine)
+    return plan_from_schedule(sch, func)
+
+
 def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, rank: int) -> Schedule:
     """Return a schedule with every block, or one, bound to the GPU's axes; for all, stages are fused where that is of use."""
     sch = new_schedule(func)
@@ -40,8 +56,8 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, 
         if rows is not None:
             return rows
     for name in [sch.get(b).name_hint for b in blocks(sch)]:
-        if only is not None and name != only:
-            continue
+        if (only is not None and name != only) or name not in {sch.get(b).name_hint for b in blocks(sch)}:
+            continue  # not asked for, or taken in by the block before it
         for rule in (
             *(() if rank else (split_depth,)),
             partial(tensor_cores, rank=rank),
@@ -125,8 +141,7 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
         sch.bind(z, "blockIdx.z")
     for loop, axis in ((by, "blockIdx.y"), (bx, "blockIdx.x"), (ty, "threadIdx.y"), (tx, "threadIdx.x")):
         sch.bind(loop, axis)
-    local = sch.cache_write(block, 0, "local")
-    sch.reverse_compute_at(local, tx)
+    sch.reverse_compute_at(written_back(sch, block, "local"), tx)
     for operand in range(2):
         staged = sch.cache_read(block, operand, "shared")
         sch.compute_at(staged, ko)
@@ -194,8 +209,7 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machi
     sch.bind(outer, "blockIdx.x")
     sch.bind(inner, "threadIdx.x")
     if in_register and reduce:
-        local = sch.cache_write(block, 0, "local")
-        sch.reverse_compute_at(local, inner)
+        sch.reverse_compute_at(written_back(sch, block, "local"), inner)
         sch.decompose_reduction(block, reduce[0])
     return True
 

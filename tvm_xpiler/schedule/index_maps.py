@@ -37,6 +37,7 @@ def index_map(text: str) -> Callable[..., Any]:
 
     def call(*values: Any) -> Any:
         made = [_evaluate(part, dict(zip(names, values, strict=True))) for part in parts]
+        made = [tirx.const(e, "int32") if isinstance(e, int) else e for e in made]  # TVM takes expressions alone
         return made if isinstance(body, ast.Tuple | ast.List) else made[0]
 
     # TVM counts the parameters of the function that it is given.
@@ -44,6 +45,16 @@ def index_map(text: str) -> Callable[..., Any]:
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     )
     return call
+
+
+def in_python(text: str) -> str:
+    """Return an index map as TVM takes it in Python: places that never change are expressions, too (of ``tirx``)."""
+    tree = ast.parse(text.strip(), mode="eval").body
+    assert isinstance(tree, ast.Lambda)
+    if isinstance(tree.body, ast.Tuple | ast.List):
+        parts = [f'tirx.const({ast.unparse(e)}, "int32")' if isinstance(e, ast.Constant) else ast.unparse(e) for e in tree.body.elts]
+        return f"lambda {ast.unparse(tree.args)}: [{', '.join(parts)}]"
+    return text
 
 
 def _check(parts: list[ast.expr], names: set[str]) -> None:

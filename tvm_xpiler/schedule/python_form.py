@@ -6,6 +6,7 @@ import ast
 import re
 from typing import Any
 
+from tvm_xpiler.schedule.index_maps import in_python
 from tvm_xpiler.schedule.intrinsics import own_source
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value, leaves
 from tvm_xpiler.schedule.primitives import PRIMITIVES, REQUIRED
@@ -38,7 +39,10 @@ def to_python(plan: Plan) -> str:
     uses_loop = any(isinstance(v, LoopOf) and isinstance(v.key, str) for s in plan.steps for v in leaves(s.args))
     why = "".join(f"    # {line}\n" for line in plan.why.splitlines())
     body = "".join(f"    {line}\n" for line in writer.lines or ["return"])
-    return f"{_head(plan)}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
+    head = _head(plan)
+    if "tirx.const(" in body:
+        head = head.replace("import s_tir\n", "import s_tir, tirx\n", 1)
+    return f"{head}{_LOOP if uses_loop else ''}\ndef apply_plan(sch: s_tir.Schedule) -> None:\n{why}{body}"
 
 
 def _head(plan: Plan) -> str:
@@ -106,7 +110,7 @@ class _Writer:
             block = self.block(value.block)
             return f"sch.get_loops({block})[{value.key}]" if isinstance(value.key, int) else f"loop(sch, {block}, {value.key!r})"
         if isinstance(value, Lambda):
-            return value.text
+            return in_python(value.text)
         if isinstance(value, Table):
             return "{" + ", ".join(f"{k!r}: {self.value(v)}" for k, v in value.items) + "}"
         assert not isinstance(value, Hole)

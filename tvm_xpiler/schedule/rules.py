@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
-from tvm_xpiler.schedule.gpu_rules import gpu_plan
+from tvm_xpiler.schedule.gpu_rules import gpu_plan, plain_gpu_plan
 from tvm_xpiler.schedule.plan import Plan
 
 
@@ -19,3 +20,13 @@ def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
     return cpu_plan(func, machine, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused, rank)
+
+
+def plainer_plans(func: Any, machine: Machine) -> Iterator[Plan]:
+    """Yield plans that rely on less and less: without fused stages, then without anything that is not needed to run.
+
+    Raises:
+        ScheduleError: A block is no plain loop nest, for a GPU.
+    """
+    yield rules_plan(func, machine, fused=False)
+    yield Plan() if machine.kind == "cpu" else plain_gpu_plan(func, machine)

@@ -13,6 +13,8 @@ from typing import Any
 from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Analyzer, Schedule, tirx
+from tvm_xpiler.schedule.epilogue import epilogue, written_back
+from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.layouts import laid_out
 from tvm_xpiler.schedule.query import BlockFacts, facts, product_of_loads
@@ -20,6 +22,7 @@ from tvm_xpiler.schedule.tensor_tiles import BYTES, SIDE, VECTOR_BYTES, Tile, ch
 
 _RANK = 2  # of a tile
 _SUM_THREADS = 256
+_ELEMENTS = {"float16": 2, "bfloat16": 1}  # of a result that a lane writes at once, where it is not four
 _WAVE = 64  # lanes; its matrix cores add up in float32 alone
 _SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "float32": "f32", "int32": "s32"}
 _TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32"), ("float32",) * 2}
@@ -86,10 +89,12 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
         return False
     parts, sizes = found
     result, left = seen.dtypes[:2]
-    tile, names = choose_tile(*sizes, left, machine, rank), _Intrinsics.of(left, result, parts)
+    behind = epilogue(sch, block) is not None
+    tile = choose_tile(*sizes, left, machine, rank, SIDE**2 * BYTES[result] if behind else 0)
+    names = _Intrinsics.of(left, result, parts, "shared" if behind else "global")
     if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
-    _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left])
+    _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left], behind)
     return True
 
 
@@ -114,7 +119,7 @@ def split_depth(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -
     _, thread = sch.split(sch.fuse(*spatial), [None, min(_SUM_THREADS, machine.max_threads)])
     sch.bind(sch.get_loops(rest)[0], "blockIdx.x")
     sch.bind(thread, "threadIdx.x")
-    local = sch.cache_write(rest, 0, "local")
+    local = written_back(sch, rest, "local")
     sch.reverse_compute_at(local, thread)
     sch.decompose_reduction(rest, last)
     return True
@@ -152,7 +157,7 @@ def _aligned(region: Any, strides: tuple[int, ...] | None, vector: int) -> bool:
     return first % vector == 0 and all(step == 1 or step % vector == 0 for step in strides or ())
 
 
-def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, lanes: int, vector: int) -> None:
+def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, lanes: int, vector: int, behind: bool) -> None:
     laid_out = [
         _regular(sch, block, parts.left, (parts.row, parts.depth), parts.left_turned),
         _regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
@@ -185,9 +190,14 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         held = sch.cache_read(fragments, operand, f"wmma.matrix_{use}")
         sch.compute_at(held, k_step)
         _tensorized(sch, held, intrinsic)
+    copy = written_back(sch, fragments, "shared") if behind else None
     result = sch.cache_write(fragments, 0, "wmma.accumulator")
     sch.reverse_compute_at(result, warp)
-    _tensorized(sch, result, names.store)
+    last, inner = _fragments(sch, result)
+    if copy is not None:
+        sch.reverse_compute_at(copy, last)
+        _by_fragments(sch, copy, result, tile, lanes)
+    sch.tensorize(inner, names.store)
     if tile.stages:
         sch.annotate(k_outer, "software_pipeline_stage", [0, 0, tile.stages])
         sch.annotate(k_outer, "software_pipeline_order", [0, 1, 2])
@@ -231,14 +241,32 @@ def _staged(sch: Schedule, copy: Any, across: bool, factors: tuple[int, int, int
     sch.storage_align(copy, 0, -2, 2 * vector, vector)  # a row is an odd number of 16 bytes
 
 
+def _by_fragments(sch: Schedule, copy: Any, held: Any, tile: Tile, lanes: int) -> None:
+    """Write a warp's result back fragment by fragment, so that shared memory, where ``held`` puts them, has one of each warp."""
+    types = {str(region.source.ty.dtype) for region in (*sch.get(copy).reads, *sch.get(copy).writes)}
+    elements = min((n for dtype, n in _ELEMENTS.items() if dtype in types), default=4)
+    _, lane, element = sch.split(sch.fuse(*list(sch.get_loops(copy))[-_RANK:]), [None, lanes, elements])
+    sch.bind(lane, "threadIdx.x")
+    sch.vectorize(element)
+    lead = "".join(f"i{n}, " for n in range(len(sch.get(held).writes[0].region) - _RANK))
+    down, across = (SIDE * n for n in tile.fragments)
+    places = f"i // {down}, i // {SIDE} % {down // SIDE}, j // {across}, j // {SIDE} % {across // SIDE}, i % {SIDE}, j % {SIDE}"
+    sch.transform_layout(held, ("write", 0), index_map(f"lambda {lead}i, j: ({lead}{places})"))
+
+
 def _tensorized(sch: Schedule, block: Any, intrinsic: str) -> None:
+    sch.tensorize(_fragments(sch, block)[1], intrinsic)
+
+
+def _fragments(sch: Schedule, block: Any) -> tuple[Any, Any]:
+    """Cut a block's tile into fragments; return the last loop over them and the first within one."""
     i, j = list(sch.get_loops(block))[-_RANK:]
     i, i_inner = sch.split(i, [None, SIDE])
     j, j_inner = sch.split(j, [None, SIDE])
     sch.reorder(i, j, i_inner, j_inner)
     sch.unroll(i)
     sch.unroll(j)
-    sch.tensorize(i_inner, intrinsic)
+    return j, i_inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +278,7 @@ class _Intrinsics:
     store: str
 
     @staticmethod
-    def of(operand: str, result: str, parts: Contraction) -> _Intrinsics:
+    def of(operand: str, result: str, parts: Contraction, scope: str) -> _Intrinsics:
         shape, a, c = f"{SIDE}x{SIDE}x{SIDE}", _SHORT[operand], _SHORT[result]
         left, right = ("_trans" if turned else "" for turned in (parts.left_turned, parts.right_turned))
         order = f"{'_left' if parts.left_turned else ''}{right}{'_swapped' if parts.swapped else ''}"
@@ -259,5 +287,5 @@ class _Intrinsics:
             f"wmma_load_{shape}_{a}_b{right}_shared",
             f"wmma_sync_{shape}_{a}{a}{c}{order}",
             f"wmma_fill_{shape}_{c}",
-            f"wmma_store_{shape}_{c}_global",
+            f"wmma_store_{shape}_{c}_{scope}",
         )

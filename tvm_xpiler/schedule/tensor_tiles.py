@@ -11,7 +11,7 @@ from tvm_xpiler.core.machines import Machine
 SIDE = 16
 """Extent of a fragment along each of its axes."""
 
-BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float32": 4}
+BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float32": 4, "int32": 4}
 VECTOR_BYTES = 16
 _AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
 _DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))
@@ -48,9 +48,14 @@ class Tile:
         return SIDE * self.warps[1] * self.fragments[1]
 
 
-def choose_tile(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, rank: int = 0) -> Tile | None:
-    """Return the tile of the rules for a contraction, the cheapest or one further down; None where so many do not divide its extents."""
-    found = _by_cost(rows, columns, depth, batch, dtype, machine)
+def choose_tile(
+    rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, rank: int = 0, beside: int = 0
+) -> Tile | None:
+    """Return the tile of the rules for a contraction, the cheapest or one further down; None where so many do not divide its extents.
+
+    ``beside`` are the bytes of shared memory that each warp needs beside its operands.
+    """
+    found = _by_cost(rows, columns, depth, batch, dtype, machine, beside)
     return found[rank][1] if rank < len(found) else None
 
 
@@ -71,7 +76,7 @@ def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, ma
     return min(costs, key=lambda parts: costs[parts], default=1)
 
 
-def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> list[tuple[float, Tile]]:
+def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, beside: int = 0) -> list[tuple[float, Tile]]:
     """Return the legal tiles with their costs, the cheapest first. A cost is in elements of the result that one multiprocessor works on.
 
     The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
@@ -88,7 +93,7 @@ def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machin
         for deep, stages in _TURNS if "async_copy" not in machine.features else _DEEP if blocks >= 2 * machine.cores else _AHEAD:
             tile = Tile(warps, fragments, deep, stages)
             lines = SIDE * deep
-            staged = (tile.rows + tile.columns) * (lines + VECTOR_BYTES // size) * size * (stages + 1)
+            staged = (tile.rows + tile.columns) * (lines + VECTOR_BYTES // size) * size * (stages + 1) + beside * prod(warps)
             vectors = machine.lanes * prod(warps) * VECTOR_BYTES // size  # elements that the block copies at once
             whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
             if whole and depth % lines == 0 and depth // lines > stages and staged <= machine.shared:
