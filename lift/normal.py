@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import FOLDED, adjoined, fold, roll
 from lift.origins import Origins
+from lift.padding import padded_operand
 from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
 
 _EXPENSIVE = frozenset(
@@ -91,8 +92,11 @@ def tidy_reductions(e: Expr) -> Expr:
         over, body = E.open_reduce(x)
         guard: Expr = E.TRUE
         neutral = E.IDENTITY[E.reduce_kind(x)](x.dtype)
-        if body.op == "select" and body.args[2] is neutral:
-            guard, body = body.args[0], body.args[1]
+        if body.op == "select" and neutral in body.args[1:]:
+            guard, body = (body.args[0], body.args[1]) if body.args[2] is neutral else (E.not_(body.args[0]), body.args[2])
+        if body.op == "reduce" and E.reduce_kind(body) == E.reduce_kind(x):
+            inner, body = E.open_reduce(body)
+            over = (*over, *inner)
         piece = tidy(Piece(over, guard, E.const(0), body))
         missing = prod((E.info(v).hi for v in over), start=1) if not piece.vars else 1
         if missing > 1 and E.reduce_kind(x) == "add" and E.int_value(guard) == 1 and not any(v in body.free for v in over):
@@ -283,6 +287,21 @@ class Builder:
             self.stages.append(Stage(name, x.dtype, tuple(spatial), over, kind, E.TRUE, place, value, () if at is None else (at,)))
         return E.load(known_temporary[0], flat(axes, extents), x.dtype)
 
+    def pad_operands(self) -> None:
+        """Give the guarded operands of contractions stages of their own."""
+        stages, self.stages = self.stages, []
+        for stage in stages:
+            found = padded_operand((*stage.spatial, *stage.reduce), stage.value, self.sizes) if stage.kind == "add" else None
+            if found is not None:
+                extents = tuple(E.info(v).hi for v in found.axes)
+                name, dtype = self.name("padded"), found.value.dtype
+                self.temporaries[found.value] = (name, dtype, extents)
+                self.sizes[name] = prod(extents)
+                self.stages.append(Stage(name, dtype, found.axes, (), None, E.TRUE, flat(found.axes, extents), found.value, stage.at))
+                read = E.cast(E.load(name, flat(found.places, extents), dtype), found.choice.dtype)
+                stage = replace(stage, value=E.transform(stage.value, {found.choice: read}.get))
+            self.stages.append(stage)
+
     def name(self, base: str) -> str:
         name, count = base, 1
         while name in self.taken:
@@ -440,6 +459,7 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
                 if low < 0 or high >= sizes[array.name]:
                     raise NotNormal(f"'{array.name}' is written at {low} to {high}, and has {sizes[array.name]} elements")
             builder.output(array.name, array.dtype, piece)
+    builder.pad_operands()
     for stage in builder.stages:
         if max(tree_sizes(stage.value).values()) > MAX_TREE:
             raise NotNormal(f"the expression of '{stage.target}' is too large")

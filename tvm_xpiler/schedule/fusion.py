@@ -9,6 +9,7 @@ from tvm_xpiler.core.tir import Schedule, ScheduleError
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
 _DEAR = frozenset({"exp", "exp2", "pow", "tanh", "erf", "log", "sin", "cos", "sqrt", "rsqrt", "sigmoid", "if_then_else"})
+_OFTEN = 16  # times that a small stage may be computed again
 
 
 def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
@@ -16,7 +17,7 @@ def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
 
     Args:
         sch: A schedule over the normal form.
-        small: Stages of at most this many elements are inlined whatever they compute.
+        small: Stages of at most this many elements are inlined whatever they compute, unless that is done very often.
     """
     for name in [str(sch.get(b).name_hint) for b in blocks(sch)]:
         block = sch.get_sblock(name)
@@ -30,7 +31,8 @@ def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
         if not readers:
             continue
         iterations = sum(_iterations(sch, reader) * _reads(sch, reader, block) for reader in readers)
-        if iterations > seen.spatial > small and not _cheap(sch.get(block).body.value):
+        often = iterations > seen.spatial * (1 if seen.spatial > small else _OFTEN)
+        if often and not _cheap(sch.get(block).body.value):
             continue
         trial = sch.copy()
         try:

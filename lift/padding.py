@@ -1,0 +1,98 @@
+"""Padded operands of contractions: ``sum(select(inside, x[...], 0) * w[...])`` reads a padded copy of ``x``, a stage of its own.
+
+Every source of a padded convolution gets this form, whether it guards its loads or fills a buffer first; and what follows sees a plain
+product of two reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from lift import expr as E
+from lift.expr import Expr
+
+_REUSE = 8  # times that an element of the copy is read, from which on it is worth its memory
+_GROWTH = 4  # times that the copy may be larger than the operand
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """A guarded load as a stage: ``copy[axes] = value``; ``copy[places]`` stands for ``choice``."""
+
+    choice: Expr
+    axes: tuple[Expr, ...]
+    value: Expr
+    places: tuple[Expr, ...]
+
+
+def padded_operand(over: tuple[Expr, ...], value: Expr, sizes: Mapping[str, int]) -> Padded | None:
+    """Return the guarded operand of a product that is summed up over its loops; None where there is none, or a copy is not worth it.
+
+    Args:
+        over: All loops of the stage.
+        value: What it adds up.
+        sizes: Elements by buffer.
+    """
+    if value.op != "mul" or len([n for n in E.walk(value) if n.op == "load"]) != 2:
+        return None
+    for factor in value.args:
+        choice = factor
+        while choice.op == "cast":
+            choice = choice.args[0]
+        found = _copied(choice, sizes) if choice.op == "select" else None
+        if found is not None:
+            extents = [E.info(v).hi for v in found.axes]
+            load = next(n for n in E.walk(found.value) if n.op == "load")
+            iterations = prod(E.info(v).hi for v in over)
+            if iterations >= _REUSE * prod(extents) and prod(extents) <= _GROWTH * sizes[str(load.attr)]:
+                return found
+    return None
+
+
+def _copied(choice: Expr, sizes: Mapping[str, int]) -> Padded | None:
+    guard, inside, outside = choice.args
+    if E.const_value(inside) is not None:
+        guard, inside, outside = E.not_(guard), outside, inside
+    load = inside
+    while load.op == "cast":
+        load = load.args[0]
+    if E.const_value(outside) != 0 or load.op != "load" or str(load.attr) not in sizes or any(n.op == "load" for n in E.walk(guard)):
+        return None
+    mapping: dict[Expr, Expr] = {}
+    axes: list[tuple[Expr, Expr]] = []  # of the copy, and where the stage reads it
+    for terms in _windows(guard):
+        if any(v in mapping or any(v in E.walk(place) for _, place in axes) for v, _ in terms):
+            return None
+        kept = next((v for v, k in terms if k == 1), None)
+        if kept is None:
+            return None
+        place = E.from_linear(dict(terms), 0)
+        axis = E.var(E.info(kept).name, 0, sum(k * (E.info(v).hi - 1) for v, k in terms) + 1, "axis")
+        mapping[kept] = E.sub(axis, E.sub(place, kept))
+        axes.append((axis, place))
+    rest = [v for v in sorted(guard.free | load.free, key=lambda v: v.order) if not any(v in E.walk(place) for _, place in axes)]
+    fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, "axis") for v in rest}
+    axes += [(fresh[v], v) for v in rest]
+    index = E.substitute(load.args[0], {**mapping, **fresh})
+    value = E.select(E.substitute(guard, {**mapping, **fresh}), E.load(str(load.attr), index, load.dtype), E.const(0, load.dtype))
+    if not value.free <= {axis for axis, _ in axes}:
+        return None  # the windows of the guard are not those of the address
+    strides = E.linear(index)[0]
+    axes.sort(key=lambda pair: -abs(strides.get(pair[0], 0)))
+    return Padded(choice, tuple(axis for axis, _ in axes), value, tuple(place for _, place in axes))
+
+
+def _windows(guard: Expr) -> list[tuple[tuple[Expr, int], ...]]:
+    """Return the sums of several variables, with positive factors, that a guard compares."""
+    found: dict[tuple[tuple[Expr, int], ...], None] = {}
+    for n in E.walk(guard):
+        if n.op not in {"le0", "eq0"}:
+            continue
+        terms = E.linear(n.args[0])[0]
+        sign = -1 if any(k < 0 for k in terms.values()) else 1
+        ordered = tuple(sorted(((v, sign * k) for v, k in terms.items()), key=lambda pair: pair[0].order))
+        if len(ordered) > 1:
+            found[ordered] = None
+    return list(found)
