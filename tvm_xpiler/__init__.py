@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import judge as judge
     from tvm_xpiler.api import lift as lift
     from tvm_xpiler.api import load as load
+    from tvm_xpiler.api import mend as mend
     from tvm_xpiler.api import replace_externs as replace_externs
     from tvm_xpiler.api import translate as translate
     from tvm_xpiler.api import tune as tune
@@ -31,6 +32,7 @@ __all__ = [
     "judge",
     "lift",
     "load",
+    "mend",
     "replace_externs",
     "translate",
     "tune",

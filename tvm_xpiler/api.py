@@ -13,6 +13,7 @@ from tvm_xpiler.core.source import SourceFile, as_source
 from tvm_xpiler.core.targets import TargetRequest
 from tvm_xpiler.exploring.explorer import Explorer, explore
 from tvm_xpiler.loading import load
+from tvm_xpiler.mending import mend
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.proving import Form, compared, shown
 from tvm_xpiler.relax import replace_externs
@@ -34,6 +35,7 @@ __all__ = [
     "judge",
     "lift",
     "load",
+    "mend",
     "replace_externs",
     "translate",
     "tune",

@@ -14,6 +14,7 @@ import tvm
 import tvm_ffi
 from tvm import runtime, s_tir, tirx
 from tvm.ir import IRModule, Range
+from tvm.ir.expr import Call, TensorLoad, TensorRegion
 from tvm.ir.transform import PassContext
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError, TensorIntrin
 from tvm.s_tir import analysis as s_tir_analysis
@@ -33,7 +34,7 @@ from tvm.tirx import IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
+    "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
