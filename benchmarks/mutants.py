@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,19 +32,34 @@ RULES: dict[str, tuple[str, Callable[[re.Match[str]], str]]] = {
 }
 
 
+_LITERAL = r"(?<![\w.])(\d+\.\d+(?:e[+-]?\d+)?)f"
+HIDING: dict[str, tuple[str, Callable[[re.Match[str]], str]]] = {
+    "constant nudged": (_LITERAL, lambda m: f"{float(m.group(1)) * (1 + 4e-7):.9e}f" if float(m.group(1)) else m.group(0)),
+    "epsilon changed": (r"(?<![\w.])(\d\.\d+e-(?:0[4-9]|[1-9]\d))f", lambda m: f"{float(m.group(1)) * 1.01:.9e}f"),
+    "last term dropped": (r"(for \(int \w+ = 0; \w+ < )(\d+)", lambda m: f"{m.group(1)}{int(m.group(2)) - 1}"),
+    "first term dropped": (r"(for \(int \w+ = )0(; \w+ < )", lambda m: f"{m.group(1)}1{m.group(2)}"),
+    "stale accumulator": (r"(\] = )0\.0+(?:e\+00)?f;", lambda m: f"{m.group(1)}1e-7f;"),
+    "term scaled": (r" \+ \((\w+\[)", lambda m: f" + 0.9999995f * ({m.group(1)}"),
+    "index off by one": RULES["index off by one"],
+}
+"""Mistakes that a tolerance for rounding may hide."""
+
+
 def body_of(text: str) -> tuple[int, int]:
     """Return where the kernels stand in an emitted file: the launcher is left alone."""
     return text.index("__global__"), text.index('extern "C"')
 
 
-def mutants(text: str, count: int, rng: random.Random) -> list[tuple[str, int, str]]:
+def mutants(
+    text: str, count: int, rng: random.Random, rules: Mapping[str, tuple[str, Callable[[re.Match[str]], str]]] = RULES
+) -> list[tuple[str, int, str]]:
     """Return up to ``count`` different (rule, line, text)."""
     start, end = body_of(text)
-    places = [(rule, m) for rule, (pattern, _) in RULES.items() for m in re.finditer(pattern, text[start:end])]
+    places = [(rule, m) for rule, (pattern, _) in rules.items() for m in re.finditer(pattern, text[start:end])]
     rng.shuffle(places)
     result: dict[str, tuple[str, int]] = {}
     for rule, m in places:
-        changed = text[: start + m.start()] + RULES[rule][1](m) + text[start + m.end() :]
+        changed = text[: start + m.start()] + rules[rule][1](m) + text[start + m.end() :]
         if changed != text and changed not in result:
             result[changed] = (rule, text.count("\n", 0, start + m.start()) + 1)
         if len(result) == count:
@@ -74,6 +89,7 @@ def main() -> int:
     )
     parser.add_argument("--each", type=int, default=20)
     parser.add_argument("--prove", action="store_true", help="also run them on residues; a wrong one that gets bounded is printed")
+    parser.add_argument("--hiding", action="store_true", help="make mistakes that a tolerance may hide, and run them on residues")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     killed: Counter[str] = Counter()
@@ -83,22 +99,22 @@ def main() -> int:
         for kernel in args.kernels:
             entry = entries[kernel]
             emitted = translate(entry.file, "cuda", entry.options).targets["cuda"].emitted.text
-            for rule, line, text in mutants(emitted, args.each, random.Random(args.seed)):
+            for rule, line, text in mutants(emitted, args.each, random.Random(args.seed), HIDING if args.hiding else RULES):
                 path = Path(name) / "mutant.cu"
                 path.write_text(text)
                 total[rule] += 1
                 try:
-                    grade = judge(entry.file, path, replace(entry.options, prove=args.prove)).grade
+                    grade = judge(entry.file, path, replace(entry.options, prove=args.prove or args.hiding)).grade
                 except XpilerError:
                     grade = "failed"
                 failed = grade == "failed"
-                if grade == "bounded":
-                    print(f"BOUNDED: {kernel}, {rule}, line {line}")
+                if grade in {"bounded", "proved"}:
+                    print(f"{grade.upper()}: {kernel}, {rule}, line {line}")
                 killed[rule] += failed
                 if not failed:
                     print(f"survived: {kernel}, {rule}, line {line}: {text.splitlines()[line - 1].strip()[:150]}", flush=True)
             print(f"{kernel}: {sum(killed.values())} of {sum(total.values())} so far", flush=True)
-    for rule in RULES:
+    for rule in total:
         print(f"{rule:22} {killed[rule]:4} of {total[rule]:4}")
     print(f"{'all':22} {sum(killed.values()):4} of {sum(total.values()):4} judged failed")
     return 0

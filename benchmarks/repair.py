@@ -15,22 +15,37 @@ from pathlib import Path
 from typing import Any
 
 from sketch_repair.repair import Repaired, repair
-from tvm_xpiler.api import lift
+from tvm_xpiler.api import lift, translate
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import ScheduleError
-from tvm_xpiler.manifest import read_manifest
+from tvm_xpiler.manifest import Entry, read_manifest
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply
 from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules_proposer import Rules
+from tvm_xpiler.show import verdict_line
 
 
 def broken(plan: Plan, rng: random.Random) -> tuple[str, Plan] | None:
     """Return one mutation of a plan by a random rule, or None where the rule does not apply."""
     kind = rng.choice(
-        ["factor", "order", "bind a reduction", "huge tile", "vector", "compute_at", "dropped step", "stale name", "swapped steps", "axis"]
+        [
+            "factor",
+            "order",
+            "bind a reduction",
+            "huge tile",
+            "vector",
+            "compute_at",
+            "dropped step",
+            "stale name",
+            "swapped steps",
+            "axis",
+            "intrinsic",
+            "no decompose_reduction",
+            "scope",
+        ]
     )
     steps = list(plan.steps)
 
@@ -97,6 +112,22 @@ def broken(plan: Plan, rng: random.Random) -> tuple[str, Plan] | None:
     elif kind == "swapped steps":
         i = rng.randrange(len(steps) - 1)
         steps[i], steps[i + 1] = steps[i + 1], steps[i]
+    elif kind == "intrinsic":
+        i = pick("tensorize")
+        if i is None:
+            return None
+        others = [s.args[1] for s in steps if s.op == "tensorize" and s.args[1] != steps[i].args[1]]
+        put(i, 1, rng.choice([*others, f"{steps[i].args[1]}_trans"]))
+    elif kind == "no decompose_reduction":
+        i = pick("decompose_reduction")
+        if i is None:
+            return None
+        steps.pop(i)
+    elif kind == "scope":
+        i = pick("cache_read", "cache_write", "set_scope")
+        if i is None:
+            return None
+        put(i, 2, rng.choice(["global", "shared", "local", "wmma.accumulator"]))
     else:
         i = pick("bind")
         if i is None:
@@ -124,9 +155,10 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--verify", type=int, default=0, help="so many repaired plans are used for code, which is verified")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    tasks: list[tuple[str, Task, Plan]] = []
+    tasks: list[tuple[Entry, str, Task, Plan]] = []
     for entry in read_manifest(options.manifest):
         try:
             lifted = lift(entry.file, entry.options)
@@ -141,15 +173,17 @@ def main() -> None:
             except ScheduleError:
                 continue
             if len(plan) > 2 and not fails(plan, task):
-                tasks.append((f"{entry.file.name} to {target}", task, plan))
+                tasks.append((entry, target, task, plan))
+    print(f"{len(tasks)} plans of {len({id(t[0]) for t in tasks})} kernels")
     rng = random.Random(options.seed)
     made: Counter[str] = Counter()
     fixed: Counter[str] = Counter()
-    baseline = 0
+    baseline = by_rules = 0
+    repaired: list[tuple[Entry, str, Plan]] = []
     seconds: list[float] = []
     changes: list[int] = []
     while sum(made.values()) < options.count:
-        name, task, plan = rng.choice(tasks)
+        entry, target, task, plan = rng.choice(tasks)
         mutation = broken(plan, rng)
         if mutation is None or not fails(mutation[1], task):
             continue
@@ -162,10 +196,12 @@ def main() -> None:
         if isinstance(result, Repaired):
             fixed[kind] += 1
             changes.append(len(result.changes))
+            repaired.append((entry, target, result.plan))
+            by_rules += any(change.startswith("added") for change in result.changes)
             if options.verbose:
-                print(f"{name}, {kind}, {seconds[-1]:.2f} s, {result.tries} tries: {result.changes}")
+                print(f"{entry.file.name} to {target}, {kind}, {seconds[-1]:.2f} s, {result.tries} tries: {result.changes}")
         else:
-            print(f"LOST {name}, {kind}, {seconds[-1]:.2f} s, {result.tries} tries: {result}\n{wrong}")
+            print(f"LOST {entry.file.name} to {target}, {kind}, {seconds[-1]:.2f} s, {result.tries} tries: {result}\n{wrong}")
     for kind, count in sorted(made.items()):
         print(f"{kind:20} {fixed[kind]:4} of {count:4}")
     total = sum(made.values())
@@ -176,6 +212,24 @@ def main() -> None:
     print(
         f"seconds: median {statistics.median(seconds):.2f}, 95th percentile {ordered[int(0.95 * (total - 1))]:.2f}; changed places: median {statistics.median(changes)}"
     )
+    print(f"of the repaired, {by_rules} have nests that the rules scheduled anew")
+    if options.verify:
+        picked = rng.sample(repaired, min(options.verify, len(repaired)))
+        print(f"verified: {sum(map(verified, picked))} of {len(picked)}")
+
+
+def verified(case: tuple[Entry, str, Plan]) -> bool:
+    """Say whether the code that a plan makes is right."""
+    entry, target, plan = case
+    try:
+        made = translate(entry.file, target, replace(entry.options, plan=plan, sets=3)).targets[target]
+    except XpilerError as error:
+        print(f"NOT BUILT {entry.file.name} to {target}: {error.message}\n{plan}")
+        return False
+    if made.ok and made.planned is not None and made.planned.source == "given":
+        return True
+    print(f"NOT VERIFIED {entry.file.name} to {target}: {[verdict_line(v) for v in made.verdicts]}\n{plan}")
+    return False
 
 
 if __name__ == "__main__":

@@ -163,3 +163,22 @@ def test_a_choice_by_data_is_an_access_that_depends_on_them() -> None:
     assert line("i > 3 ? z[i] : 0.0f") == 0
     assert line("x[i] > 0 ? 1.0f : z[0] * 0.0f") == 3
     assert line("x[i] + z[i]") == 0
+
+
+def test_a_threshold_that_no_random_input_meets_is_not_proved(tmp_path: Path) -> None:
+    source = """
+__global__ void start(const float* v, float* y, int n) {
+  int i = blockIdx.x * 64 + threadIdx.x;
+  float r = 1.0f < v[i] ? v[i] : 2.0f;
+  for (int k = 0; k < 3; ++k) r = 0.5f * (r + v[i] / r);
+  y[i] = r;
+}
+"""
+    (tmp_path / "a.cu").write_text(source)
+    options = Options(scalars={"n": 512}, grid=(8, 1, 1), block=(64, 1, 1), prove=True)
+    for number, name in enumerate(("1.0f <", "1.0000004f <")):
+        (tmp_path / f"{number}.cu").write_text(
+            source.replace("1.0f <", name).replace("int k = 0", f"int k = {number}").replace("k < 3", f"k < {number + 3}")
+        )
+        verdict = judge(tmp_path / "a.cu", tmp_path / f"{number}.cu", options)
+        assert verdict.grade in (("bounded", "proved") if number == 0 else ("tested", "failed")), verdict

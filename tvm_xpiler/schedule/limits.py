@@ -9,11 +9,14 @@ from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, lowered_allocations
+from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, compile_module, lowered_allocations, source_only
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.intermediates import as_parameters
 
+_ASYNC = "software_pipeline_async_stages"
 _MAX_UNROLLED = 512
 _MAX_VECTOR = 128
+_GPU_VECTOR = 16  # bytes that a thread moves at once; TVM spells no larger vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``unrolled``, ``bounds``, or ``lowering`` where TVM itself gives up later.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``bounds``, or ``lowering`` where TVM itself gives up later.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -50,7 +53,21 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
     beyond = overrun(original, sch.mod) if original is not None else None
     if beyond is not None:
         return Broken("bounds", _held([beyond.block]), beyond.message, False)
-    return _shared(sch.mod, machine) if machine.kind == "gpu" else None
+    return _shared(sch.mod, machine) or _pipelined(sch.mod, machine) if machine.kind == "gpu" else None
+
+
+def _pipelined(module: IRModule, machine: Machine) -> Broken | None:
+    """Build what copies asynchronously: TVM finds out late that a copy is none that the hardware makes so."""
+    if _ASYNC not in str(module):
+        return None
+    target = Target({"kind": "cuda", "arch": machine.name if machine.name.startswith("sm_") else "sm_80"})
+    try:
+        with source_only():
+            compile_module(IRModule({"main": as_parameters(module["main"])}), target, "tirx.use_async_copy")
+    except (RuntimeError, ValueError, TypeError) as error:
+        told = str(error).strip().splitlines()[-1]
+        return Broken("lowering", (), f"a pipelined copy cannot be made asynchronously: {told[:200]}", False)
+    return None
 
 
 def _held(blocks: list[str]) -> tuple[str, ...]:
@@ -61,20 +78,33 @@ def _held(blocks: list[str]) -> tuple[str, ...]:
 def _nest(nest: Any, machine: Machine) -> Broken | None:
     axes: dict[str, set[int]] = {}
     blocks: list[str] = []
-    worst: dict[str, int] = {"vector": 1, "unrolled": 1}
+    shared: list[tuple[str, frozenset[str]]] = []
+    worst: dict[str, int] = {"vector": 1, "bytes": 1, "unrolled": 1, "nested": 0}
     _walk(nest, axes, blocks, worst, 1)
+    _writers(nest, frozenset(), shared)
     held = _held(blocks) or ("root",)
     name = held[0]
     if worst["vector"] > _MAX_VECTOR:
         return Broken(
             "vector", held, f"block '{name}' has a vector of {worst['vector']} elements; {_MAX_VECTOR} are the most that pay", True
         )
+    if machine.kind == "gpu" and worst["bytes"] > _GPU_VECTOR:
+        return Broken("vector", held, f"block '{name}' has a vector of {worst['bytes']} bytes; {_GPU_VECTOR} are allowed", True)
+    if worst["nested"]:
+        return Broken("nested", held, f"a vectorized loop of block '{name}' holds more than one block, a vector or a thread axis", False)
     if worst["unrolled"] > _MAX_UNROLLED:
         return Broken("unrolled", held, f"block '{name}' is unrolled {worst['unrolled']} times; {_MAX_UNROLLED} are allowed", True)
     if machine.kind == "cpu":
         return Broken("axis", held, f"block '{name}' is bound to threads of a GPU, on a CPU", False) if axes else None
     if not axes:
         return Broken("unbound", held, f"no loop of block '{name}' is bound to a GPU axis", False)
+    outer = _outside(nest)
+    if outer is not None:
+        return Broken("unbound", held, f"loop {outer} stands outside of all GPU axes of block '{name}'", False)
+    for block, own in shared:
+        idle = sorted(axis for axis, extents in axes.items() if axis.startswith("threadIdx") and max(extents) > 1 and axis not in own)
+        if idle:
+            return Broken("race", _held([block]), f"all threads of {idle[0]} write what block '{block}' computes, at once", False)
     for axis, extents in axes.items():
         if len(extents) > 1:
             return Broken(
@@ -99,7 +129,9 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
             axes.setdefault(str(node.thread_binding.thread_tag), set()).add(extent)
         name = LOOP_KINDS[int(node.kind)]
         if name == "vector":
+            worst["nested"] |= _parts(node.body)
             worst["vector"] = max(worst["vector"], extent)
+            worst["bytes"] = max(worst["bytes"], extent * _widest(node.body))
         if name == "unrolled":
             unrolled *= extent
             worst["unrolled"] = max(worst["unrolled"], unrolled)
@@ -112,6 +144,52 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
         _walk(node.block.body, axes, blocks, worst, unrolled)
     elif kind == "IfThenElse":
         _walk(node.then_case, axes, blocks, worst, unrolled)
+
+
+def _outside(nest: Any) -> str | None:
+    """Return the first loop of a nest that is repeated by the host: it is bound to no axis, and loops inside of it are."""
+    if type(nest).__name__ != "For" or nest.thread_binding is not None or (hasattr(nest.extent, "value") and int(nest.extent) == 1):
+        return None
+    return str(nest.loop_var.name)
+
+
+def _writers(node: Any, bound: frozenset[str], found: list[tuple[str, frozenset[str]]]) -> None:
+    """Collect the blocks that write memory which threads share, with the axes that they are under; fragments are a whole warp's."""
+    kind = type(node).__name__
+    if kind == "For":
+        _writers(node.body, bound | {str(node.thread_binding.thread_tag)} if node.thread_binding is not None else bound, found)
+    elif kind == "SeqStmt":
+        for child in node.seq:
+            _writers(child, bound, found)
+    elif kind == "IfThenElse":
+        _writers(node.then_case, bound, found)
+    elif kind == "SBlockRealize":
+        block = node.block
+        scopes = {r.source.scope() for r in (*block.reads, *block.writes)}
+        if not any(scope.startswith("wmma") for scope in scopes):
+            if any(r.source.scope() in {"global", "shared"} for r in block.writes):
+                found.append((str(block.name_hint), bound))
+            _writers(block.body, bound, found)
+
+
+def _parts(body: Any) -> bool:
+    """Say whether a vectorized loop holds what cannot become one vector: several blocks, or loops that are more than repetition."""
+    kind = type(body).__name__
+    if kind == "For":
+        return LOOP_KINDS[int(body.kind)] not in {"serial", "unrolled"} or _parts(body.body)
+    if kind == "IfThenElse":
+        return _parts(body.then_case)
+    return kind == "SeqStmt"
+
+
+def _widest(node: Any) -> int:
+    """Return the bytes of the largest element that the blocks under a statement touch."""
+    kind = type(node).__name__
+    if kind == "SBlockRealize":
+        return max((DTYPE_BYTES.get(str(r.source.ty.dtype), 4) for r in (*node.block.reads, *node.block.writes)), default=1)
+    if kind == "SeqStmt":
+        return max(map(_widest, node.seq))
+    return _widest(node.then_case if kind == "IfThenElse" else node.body) if kind in {"For", "IfThenElse"} else 1
 
 
 def _shared(module: IRModule, machine: Machine) -> Broken | None:

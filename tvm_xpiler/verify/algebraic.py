@@ -8,7 +8,7 @@ import numpy as np
 
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.kernels import Problem
-from tvm_xpiler.verify.inputs import make, poisoned
+from tvm_xpiler.verify.inputs import make, poisoned, thresholds
 from tvm_xpiler.verify.oracle import Oracle, Run
 
 Q = 2**55 + 3  # the smaller prime of semantics/algebraic.h
@@ -52,8 +52,12 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
         return NotShown("integers and truth values are not carried as symbols")
     elements, degree = 0, 1.0
     finite = {t.name: np.zeros(t.size, dtype=bool) for t in problem.outputs}  # in some run: what overflows everywhere shows nothing
-    for number, kind in enumerate(KINDS, 1):
-        data, fill = make(problem, kind, seed, int_range), poisoned(problem)
+    sets = [
+        *(make(problem, kind, seed, int_range) for kind in KINDS),
+        thresholds(problem, [o.source.text for o in (first, second)], seed, int_range),
+    ]
+    for number, data in enumerate(sets, 1):
+        fill = poisoned(problem)
         runs: list[Run] = []
         for oracle in (first, second):
             try:
@@ -67,7 +71,7 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
             mine, theirs = (run.outputs[tensor.name] for run in runs)
             differ = np.flatnonzero(mine[:, 2] != theirs[:, 2])
             if len(differ):
-                return NotShown(f"{tensor.name}[{differ[0]}] is another expression, on {kind} inputs", True)
+                return NotShown(f"{tensor.name}[{differ[0]}] is another expression, on {data.kind} inputs", True)
             elements += len(mine)
             finite[tensor.name] |= np.isfinite(mine[:, 0].copy().view(np.float64))
             degrees = [rows[:, 1].copy().view(np.float32).astype(np.float64).reshape(-1, 2).sum(axis=1) for rows in (mine, theirs)]
@@ -75,4 +79,4 @@ def equal(first: Oracle, second: Oracle, problem: Problem, int_range: int, seed:
     for name, seen in finite.items():
         if not seen.all():
             return NotShown(f"{name}[{np.flatnonzero(~seen)[0]}] is no finite number on any inputs")
-    return Equal(elements, len(KINDS), degree / Q) if degree < Q / 1000 else NotShown(f"the expressions have degree {degree:.0e}")
+    return Equal(elements, len(sets), degree / Q) if degree < Q / 1000 else NotShown(f"the expressions have degree {degree:.0e}")

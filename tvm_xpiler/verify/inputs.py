@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ _INTS = {"int8": 128, "uint8": 128, "int16": 1000, "uint16": 1000}
 INT_RANGES = (100, 8, 2, 1)  # tried in turn for 32- and 64-bit integers, which may be addresses
 PERIOD = 4096 * 1021  # whole pages of any dtype; prime to the sizes of tensors
 KINDS = ("random", "negative", "one-hot", "positive", "ramp", "signed zeros", "large", "tiny", "infinities")
+
+_LITERAL = re.compile(r"(?<![\w.])\d+\.\d*(?:[eE][+-]?\d+)?")
+_THRESHOLD, _MOST_THRESHOLDS = 1e6, 64  # the largest number that inputs are drawn around, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,24 @@ def extremes(problem: Problem, seed: int, int_range: int) -> Iterator[InputSet]:
             if tensor.dtype in {"int32", "uint32", "int64", "uint64"}:
                 arrays[tensor.name][:] = _limits(tensor.dtype, int_range)[end] - end
         yield InputSet("random", arrays)
+
+
+def thresholds(problem: Problem, texts: Sequence[str], seed: int, int_range: int) -> InputSet:
+    """Return inputs whose floats are numbers that programs mention, their neighbours, and what lies between two of them.
+
+    Programs that compare with different constants take different paths there.
+    """
+    found = {abs(float(n)) for text in texts for n in _LITERAL.findall(text)} | {0.0, 1.0}
+    said = sorted(n for n in found if n <= _THRESHOLD)[:_MOST_THRESHOLDS]
+    near = [n * (1 + ulps * 2.0**-23) for n in said for ulps in (-4, -2, -1, 0, 1, 2, 4)]
+    near += [(a + b) / 2 for a, b in itertools.pairwise(said)]
+    values = np.array(sorted({*near, *(-n for n in near)}))
+    rng = np.random.default_rng([seed, len(KINDS)])
+    arrays = make(problem, "random", seed, int_range).arrays
+    for tensor in problem.inputs:
+        if "float" in tensor.dtype:
+            arrays[tensor.name] = rng.choice(values, len(arrays[tensor.name])).astype(numpy_dtype(tensor.dtype))
+    return InputSet("threshold", arrays)
 
 
 def input_sets(problem: Problem, seed: int, int_range: int, count: int) -> Iterator[InputSet]:
