@@ -128,6 +128,16 @@ def test_a_plan_that_fails_gives_way_to_a_plainer_one(monkeypatch: pytest.Monkey
     assert calls[1] is not None
 
 
+def test_a_result_that_is_no_matrix_is_put_in_order_on_its_way_out() -> None:
+    """Rows of a head lie between those of others, in operands and in the result; fragments need rows that follow one another."""
+    source = HEADS.replace("s[(bh * L + i) * L + j]", "s[((b * L + i) * H + h) * L + j]")
+    options = Options(scalars={"H": 3, "L": 64, "D": 32}, grid=(1, 64, 6), block=(64, 1, 1), sets=2)
+    target = translate(SourceFile("k.cu", source), "cuda", options).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert "nvcuda::wmma::store_matrix_sync((&(s_shared" in target.emitted.text
+    assert target.emitted.text.count("__global__") == 1
+
+
 FLOATS = ("float, float, false, false, false", "float, float, true, true, true", "float, float, false, true, false")
 
 

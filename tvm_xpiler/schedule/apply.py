@@ -223,6 +223,8 @@ def _block(sch: Schedule, names: dict[str, Any], name: Name) -> Any:
         except (RuntimeError, ValueError):
             known = ", ".join(str(sch.get(b).name_hint) for b in sch.get_child_blocks(sch.get_sblock("root")))
             raise _Refused(f"there is no block '{name.text}'; the blocks are {known}") from None
+    if type(names[name.text]).__name__ != "SBlockRV":
+        raise _Refused(f"'{name.text}' is no block")
     return names[name.text]
 
 

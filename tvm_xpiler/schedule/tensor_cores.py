@@ -89,12 +89,12 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
         return False
     parts, sizes = found
     result, left = seen.dtypes[:2]
-    behind = epilogue(sch, block) is not None
-    tile = choose_tile(*sizes, left, machine, rank, SIDE**2 * BYTES[result] if behind else 0)
-    names = _Intrinsics.of(left, result, parts, "shared" if behind else "global")
+    staged = epilogue(sch, block) is not None or not _lies_as_matrix(sch.get(block), parts)
+    tile = choose_tile(*sizes, left, machine, rank, SIDE**2 * BYTES[result] if staged else 0)
+    names = _Intrinsics.of(left, result, parts, "shared" if staged else "global")
     if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
-    _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left], behind)
+    _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left], staged)
     return True
 
 
@@ -157,11 +157,12 @@ def _aligned(region: Any, strides: tuple[int, ...] | None, vector: int) -> bool:
     return first % vector == 0 and all(step == 1 or step % vector == 0 for step in strides or ())
 
 
-def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, lanes: int, vector: int, behind: bool) -> None:
+def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: _Intrinsics, lanes: int, vector: int, staged: bool) -> None:
     laid_out = [
         _regular(sch, block, parts.left, (parts.row, parts.depth), parts.left_turned),
         _regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
     ]
+    back = _by_tiles(sch, block, parts, tile) if staged else None
     loops = list(sch.get_loops(block))
     i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
     batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
@@ -190,13 +191,12 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         held = sch.cache_read(fragments, operand, f"wmma.matrix_{use}")
         sch.compute_at(held, k_step)
         _tensorized(sch, held, intrinsic)
-    copy = written_back(sch, fragments, "shared") if behind else None
     result = sch.cache_write(fragments, 0, "wmma.accumulator")
     sch.reverse_compute_at(result, warp)
     last, inner = _fragments(sch, result)
-    if copy is not None:
-        sch.reverse_compute_at(copy, last)
-        _by_fragments(sch, copy, result, tile, lanes)
+    if back is not None:
+        sch.reverse_compute_at(back, last)
+        _by_fragments(sch, back, lanes)
     sch.tensorize(inner, names.store)
     if tile.stages:
         sch.annotate(k_outer, "software_pipeline_stage", [0, 0, tile.stages])
@@ -207,6 +207,12 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
     for loop in (frag_y, frag_x):
         sch.unroll(loop)
     sch.tensorize(i_inner, names.multiply)
+
+
+def _lies_as_matrix(node: Any, parts: Contraction) -> bool:
+    """Say whether the rows and columns of a result are the last dimensions of its buffer, as fragments are stored."""
+    last = [r.min for r in node.writes[0].region][-_RANK:]
+    return len(last) == _RANK and all(e.same_as(node.iter_vars[n].var) for e, n in zip(last, (parts.row, parts.column), strict=True))
 
 
 def _regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], turned: bool) -> tuple[Any, bool] | None:
@@ -241,17 +247,42 @@ def _staged(sch: Schedule, copy: Any, across: bool, factors: tuple[int, int, int
     sch.storage_align(copy, 0, -2, 2 * vector, vector)  # a row is an odd number of 16 bytes
 
 
-def _by_fragments(sch: Schedule, copy: Any, held: Any, tile: Tile, lanes: int) -> None:
-    """Write a warp's result back fragment by fragment, so that shared memory, where ``held`` puts them, has one of each warp."""
+def _by_fragments(sch: Schedule, copy: Any, lanes: int) -> None:
+    """Write a fragment of each warp back from shared memory."""
     types = {str(region.source.ty.dtype) for region in (*sch.get(copy).reads, *sch.get(copy).writes)}
     elements = min((n for dtype, n in _ELEMENTS.items() if dtype in types), default=4)
     _, lane, element = sch.split(sch.fuse(*list(sch.get_loops(copy))[-_RANK:]), [None, lanes, elements])
     sch.bind(lane, "threadIdx.x")
     sch.vectorize(element)
-    lead = "".join(f"i{n}, " for n in range(len(sch.get(held).writes[0].region) - _RANK))
-    down, across = (SIDE * n for n in tile.fragments)
-    places = f"i // {down}, i // {SIDE} % {down // SIDE}, j // {across}, j // {SIDE} % {across // SIDE}, i % {SIDE}, j % {SIDE}"
-    sch.transform_layout(held, ("write", 0), index_map(f"lambda {lead}i, j: ({lead}{places})"))
+
+
+def _by_tiles(sch: Schedule, block: Any, parts: Contraction, tile: Tile) -> Any:
+    """Let a block compute into shared memory that lies in fragments of warps; return the block that writes the result back from there.
+
+    It gets an iterator for each part of the layout, so that TVM sees that a fragment of each warp is held, and no more.
+    """
+    node = sch.get(block)
+    region = [r.min for r in node.writes[0].region]
+    row, column = (next(d for d, e in enumerate(region) if mentions(e, node.iter_vars[n].var)) for n in (parts.row, parts.column))
+    names = [f"i{d}" for d in range(len(region))]
+    (down, across), (i, j) = (SIDE * n for n in tile.fragments), (names[row], names[column])
+    outer = [name for d, name in enumerate(names) if d not in {row, column}]
+    places = [
+        f"{i} // {down}",
+        f"{i} // {SIDE} % {down // SIDE}",
+        f"{j} // {across}",
+        f"{j} // {SIDE} % {across // SIDE}",
+        f"{i} % {SIDE}",
+        f"{j} % {SIDE}",
+    ]
+    layout = index_map(f"lambda {', '.join(names)}: ({', '.join([*outer, *places])})")
+    copy = written_back(sch, block, "shared")
+    sch.transform_layout(block, ("write", 0), layout)
+    held = sch.get(block).writes[0].source
+    operand = next(n for n, r in enumerate(sch.get(copy).reads) if r.source.same_as(held))
+    by_parts = sch.cache_read(copy, operand, "local")
+    sch.reverse_compute_inline(copy)
+    return by_parts
 
 
 def _tensorized(sch: Schedule, block: Any, intrinsic: str) -> None:
