@@ -13,6 +13,8 @@ from tests.faulty_server import address, serving
 from tvm_xpiler import load
 from tvm_xpiler.core.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 KERNELS = Path(__file__).parent.parent / "examples" / "kernels"
 
 

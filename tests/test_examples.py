@@ -18,6 +18,8 @@ from tvm_xpiler.manifest import Entry, read_manifest
 from tvm_xpiler.pipeline import Translation
 from tvm_xpiler.verify.inputs import make, poisoned
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 ROOT = Path(__file__).parent.parent / "examples"
 ENTRIES = {entry.file.stem: entry for entry in read_manifest(ROOT / "kernels" / "manifest.toml")}
 spec = importlib.util.spec_from_file_location("references", ROOT / "references.py")

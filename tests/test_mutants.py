@@ -8,6 +8,8 @@ import pytest
 
 from tvm_xpiler import Options, judge, translate
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 KERNELS = Path(__file__).parent.parent / "examples" / "kernels"
 SOFTMAX = (KERNELS / "softmax_shared.cu", {"rows": 6, "cols": 200})
 GEMM = (KERNELS / "gemm_tiled.cu", {"M": 32, "N": 32, "K": 32})

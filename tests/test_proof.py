@@ -8,6 +8,8 @@ import pytest
 
 from tvm_xpiler import Options, judge, translate
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 HEAD = """
 extern "C" void f_host(const float* x, float* y) {
   float *d_x, *d_y;

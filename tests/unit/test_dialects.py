@@ -17,6 +17,8 @@ from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.session import Session
 from tvm_xpiler.verify.estimate import estimate
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 # One program, compiled twice: against the real intrinsics and against ours. Both print the same bits.
 X86 = r"""
 #include <stdio.h>

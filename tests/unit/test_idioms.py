@@ -11,6 +11,8 @@ from tvm_xpiler import Options, translate
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.emit.execute import run_library
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 BLOCK_REDUCE = """
 struct Sum { __device__ float operator()(float a, float b) const { return a + b; } static __device__ float init() { return 0.f; } };
 struct Largest { __device__ float operator()(float a, float b) const { return a > b ? a : b; } static __device__ float init() { return -3.0e38f; } };

@@ -8,6 +8,8 @@ from lift.canonical import canonical_text
 from tvm_xpiler import Options, lift, translate
 from tvm_xpiler.core.source import SourceFile
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 HEAD = """
 #include <cuda_fp16.h>
 template <class T> __global__ void conv(const T* x, const T* w, float* y, int N, int H, int W, int C, int K) {

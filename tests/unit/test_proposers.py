@@ -28,6 +28,8 @@ from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.rules_proposer import Rules
 from tvm_xpiler.schedule.text import parse_plan
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 

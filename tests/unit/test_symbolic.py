@@ -19,6 +19,8 @@ from tvm_xpiler.core.errors import ConfigError, EmitError, LiftError
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.symbols import scalar_parameters
 
+pytestmark = pytest.mark.usefixtures("text_alone")
+
 KERNELS = Path(__file__).parents[2] / "examples" / "kernels"
 SAMPLES = [{"n": n, "m": m} for n, m in [(64, 96), (65, 96), (67, 96), (64, 97), (64, 99), (69, 113), (81, 101), (105, 137), (93, 107)]]
 
