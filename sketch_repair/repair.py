@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sketch_repair.encode import Encoding
+from sketch_repair.localize import Fragment, fragment
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule, ScheduleError
@@ -45,15 +46,19 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class Unrepairable:
-    """Why no legal plan near the proposed one was found: a sentence, and the constraints that exclude it where these were enough."""
+    """Why no legal plan near the proposed one was found: a sentence, the constraints that exclude it where these were enough, and the
+    smallest part of a plan without holes that fails.
+    """
 
     reason: str
     core: tuple[str, ...]
     tries: int
     seconds: float
+    fragment: Fragment | None = None
 
     def __str__(self) -> str:
-        return self.reason + (f"; it would need: {'; '.join(self.core)}" if self.core else "")
+        part = f"; what fails by itself: {self.fragment}" if self.fragment is not None else ""
+        return self.reason + (f"; it would need: {'; '.join(self.core)}" if self.core else "") + part
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,8 @@ class _Repair:
         return time.monotonic() - self.begin > self.seconds
 
     def _lost(self, reason: str, core: tuple[str, ...]) -> Unrepairable:
-        return Unrepairable(reason, core, self.tries, time.monotonic() - self.begin)
+        part = None if self.plan.holes else fragment(self.plan, self.func, self.machine)
+        return Unrepairable(reason, core, self.tries, time.monotonic() - self.begin, part)
 
     def _droppable(self, choices: list[Choice]) -> bool:
         return len([c for c in choices if c.places[0][1] == WHOLE]) < len(self.plan.steps) - len(self.fixed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sketch_repair.encode import primes_of
+from sketch_repair.localize import fragment
 from sketch_repair.repair import Repaired, Unrepairable, repair
 from tvm_xpiler.core.machines import GPUS, Machine
 from tvm_xpiler.core.tir import IRModule, structurally_equal
@@ -174,3 +175,20 @@ def test_a_guard_that_tvm_drops_is_found_and_mended() -> None:
 def test_nonsense_is_a_value(text: str) -> None:
     result = repair(_plan(text), _gemm(), CPU, seconds=1.0)
     assert isinstance(result, Repaired | Unrepairable)
+
+
+def test_the_smallest_part_that_fails() -> None:
+    plan = _plan(
+        "a, b = split(C.i, [None, 4])\nc, d = split(C.j, [None, 8])\nreorder(a, c, b, d)\nvectorize(d)\nunroll(b)\ne, f = split(D.i, [None, 16])\n"
+        "parallel(e)\ng, h = split(C.k, [None, 4])\nparallel(g)\nvectorize(f)"
+    )
+    found = fragment(plan, _gemm(), CPU, 5.0)
+    assert found is not None
+    assert str(found.plan) == "g, h = split(C.k, [None, 4])\nparallel(g)"
+    assert found.steps == (7, 8)
+    assert found.smallest
+    assert fragment(Plan(plan.steps[:7]), _gemm(), CPU) is None
+    wide = fragment(_plan("a, b = split(D.j, [None, 32])\nc = fuse(C.i, C.j)\nd, e = split(c, [None, 2048])\nbind(d, \"blockIdx.x\")\nbind(e, \"threadIdx.x\")\nbind(D.i, \"blockIdx.x\")"), _gemm(), GPU, 5.0)  # fmt: skip
+    assert wide is not None
+    assert "2048 threads" in wide.reason
+    assert 0 not in wide.steps
