@@ -10,8 +10,8 @@ from math import prod
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import FOLDED, adjoined, fold, roll
+from lift.operands import own_stage
 from lift.origins import Origins
-from lift.padding import padded_operand
 from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
 
 _EXPENSIVE = frozenset(
@@ -287,19 +287,20 @@ class Builder:
             self.stages.append(Stage(name, x.dtype, tuple(spatial), over, kind, E.TRUE, place, value, () if at is None else (at,)))
         return E.load(known_temporary[0], flat(axes, extents), x.dtype)
 
-    def pad_operands(self) -> None:
-        """Give the guarded operands of contractions stages of their own."""
+    def separate_operands(self) -> None:
+        """Give operands of contractions stages of their own where they are padded or converted."""
         stages, self.stages = self.stages, []
         for stage in stages:
-            found = padded_operand((*stage.spatial, *stage.reduce), stage.value, self.sizes) if stage.kind == "add" else None
-            if found is not None:
+            found = own_stage((*stage.spatial, *stage.reduce), stage.value, self.sizes) if stage.kind == "add" else None
+            while found is not None:
                 extents = tuple(E.info(v).hi for v in found.axes)
-                name, dtype = self.name("padded"), found.value.dtype
+                name, dtype = self.name(found.name), found.value.dtype
                 self.temporaries[found.value] = (name, dtype, extents)
                 self.sizes[name] = prod(extents)
                 self.stages.append(Stage(name, dtype, found.axes, (), None, E.TRUE, flat(found.axes, extents), found.value, stage.at))
-                read = E.cast(E.load(name, flat(found.places, extents), dtype), found.choice.dtype)
-                stage = replace(stage, value=E.transform(stage.value, {found.choice: read}.get))
+                read = E.cast(E.load(name, flat(found.places, extents), dtype), found.part.dtype)
+                stage = replace(stage, value=E.transform(stage.value, {found.part: read}.get))
+                found = own_stage((*stage.spatial, *stage.reduce), stage.value, self.sizes)
             self.stages.append(stage)
 
     def name(self, base: str) -> str:
@@ -459,7 +460,7 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
                 if low < 0 or high >= sizes[array.name]:
                     raise NotNormal(f"'{array.name}' is written at {low} to {high}, and has {sizes[array.name]} elements")
             builder.output(array.name, array.dtype, piece)
-    builder.pad_operands()
+    builder.separate_operands()
     for stage in builder.stages:
         if max(tree_sizes(stage.value).values()) > MAX_TREE:
             raise NotNormal(f"the expression of '{stage.target}' is too large")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tvm_xpiler.core.expressions import children
+from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.tir import Schedule, ScheduleError
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
@@ -69,6 +70,8 @@ def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
 
 def _cheap(e: Any) -> bool:
     kind = type(e).__name__
+    if kind == "Cast" and DTYPE_BYTES.get(str(e.ty), 4) < DTYPE_BYTES.get(str(e.value.ty), 4):
+        return False  # a conversion to something narrower
     if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")).split(".")[-1] in _DEAR):
         return False
     return all(_cheap(child) for child in children(e))

@@ -1,4 +1,4 @@
-"""Padded convolutions: a guarded operand is a stage of its own, and what follows is a plain product."""
+"""Operands of contractions that are padded or converted are stages of their own, and what follows is a plain product."""
 
 from __future__ import annotations
 
@@ -83,3 +83,24 @@ def test_it_is_verified(body: str, stride: int, targets: tuple[str, ...]) -> Non
     assert done.ok, {name: t.verdicts for name, t in done.targets.items()}
     for target, builtin in (("cuda", "mma_sync"), ("bang", "__bang_matmul")):
         assert target not in targets or (builtin in done.targets[target].emitted.text) == (body is CHOSEN)
+
+
+CONVERTED = """
+#include <stdint.h>
+extern "C" void product(const float* a, const float* b, float* c) {
+  for (int i = 0; i < 32; ++i)
+    for (int j = 0; j < 64; ++j) {
+      int32_t sum = 0;
+      for (int k = 0; k < 64; ++k) sum += (int32_t)(uint8_t)a[i * 64 + k] * (int32_t)(int8_t)b[k * 64 + j];
+      c[i * 64 + j] = (float)sum;
+    }
+}
+"""
+
+
+def test_operands_are_converted_once() -> None:
+    options = Options(buffers={"a": (2048, "in"), "b": (4096, "in"), "c": (2048, "out")}, sets=3, arch="cascadelake")
+    done = translate(SourceFile("product.c", CONVERTED), "llvm", options)
+    assert done.ok, done.targets["llvm"].verdicts
+    assert done.lifted.func.script().count("T.axis.remap") == 4  # two conversions, the product, its conversion
+    assert "dpbusd" in done.targets["llvm"].emitted.text

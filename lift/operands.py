@@ -1,7 +1,7 @@
-"""Padded operands of contractions: ``sum(select(inside, x[...], 0) * w[...])`` reads a padded copy of ``x``, a stage of its own.
+"""Operands of contractions that are stages of their own, so that what follows sees a plain product of two reads.
 
-Every source of a padded convolution gets this form, whether it guards its loads or fills a buffer first; and what follows sees a plain
-product of two reads.
+``sum(select(inside, x[...], 0) * w[...])`` reads a padded copy of ``x``, whether a source guards its loads or fills a buffer first;
+``sum(int32(int8(x[...])) * ...)`` reads ``x`` converted, which is done once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from math import prod
 from lift import expr as E
 from lift.expr import Expr
 
+_NARROW = frozenset({"int8", "uint8", "int16"})
 _REUSE = 8  # times that an element of the copy is read, from which on it is worth its memory
 _GROWTH = 4  # times that the copy may be larger than the operand
 
 
 @dataclass(frozen=True, slots=True)
-class Padded:
-    """A guarded load as a stage: ``copy[axes] = value``; ``copy[places]`` stands for ``choice``."""
+class Operand:
+    """Part of a factor as a stage: ``name[axes] = value``; its element at ``places`` stands for ``part``."""
 
-    choice: Expr
+    name: str
+    part: Expr
     axes: tuple[Expr, ...]
     value: Expr
     places: tuple[Expr, ...]
 
 
-def padded_operand(over: tuple[Expr, ...], value: Expr, sizes: Mapping[str, int]) -> Padded | None:
-    """Return the guarded operand of a product that is summed up over its loops; None where there is none, or a copy is not worth it.
+def own_stage(over: tuple[Expr, ...], value: Expr, sizes: Mapping[str, int]) -> Operand | None:
+    """Return the padded or converted operand of a product that is summed up over its loops; None where a copy is not worth it.
 
     Args:
         over: All loops of the stage.
@@ -38,10 +40,7 @@ def padded_operand(over: tuple[Expr, ...], value: Expr, sizes: Mapping[str, int]
     if value.op != "mul" or len([n for n in E.walk(value) if n.op == "load"]) != 2:
         return None
     for factor in value.args:
-        choice = factor
-        while choice.op == "cast":
-            choice = choice.args[0]
-        found = _copied(choice, sizes) if choice.op == "select" else None
+        found = _padded(factor, sizes) or _converted(factor, sizes)
         if found is not None:
             extents = [E.info(v).hi for v in found.axes]
             load = next(n for n in E.walk(found.value) if n.op == "load")
@@ -51,7 +50,26 @@ def padded_operand(over: tuple[Expr, ...], value: Expr, sizes: Mapping[str, int]
     return None
 
 
-def _copied(choice: Expr, sizes: Mapping[str, int]) -> Padded | None:
+def _converted(factor: Expr, sizes: Mapping[str, int]) -> Operand | None:
+    """See a factor that makes narrow integers of wider numbers as a stage that holds them."""
+    part = factor
+    while part.op == "cast" and part.dtype not in _NARROW:
+        part = part.args[0]
+    load = next((n for n in E.walk(part) if n.op == "load"), None)
+    if part.op != "cast" or load is None or load.dtype in _NARROW or str(load.attr) not in sizes or not part.free:
+        return None
+    strides = E.linear(load.args[0])[0]
+    places = sorted(part.free, key=lambda v: (-abs(strides.get(v, 0)), v.order))
+    fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, "axis") for v in places}
+    return Operand("narrow", part, tuple(fresh.values()), E.substitute(part, fresh), tuple(places))
+
+
+def _padded(factor: Expr, sizes: Mapping[str, int]) -> Operand | None:
+    choice = factor
+    while choice.op == "cast":
+        choice = choice.args[0]
+    if choice.op != "select":
+        return None
     guard, inside, outside = choice.args
     if E.const_value(inside) is not None:
         guard, inside, outside = E.not_(guard), outside, inside
@@ -81,7 +99,7 @@ def _copied(choice: Expr, sizes: Mapping[str, int]) -> Padded | None:
         return None  # the windows of the guard are not those of the address
     strides = E.linear(index)[0]
     axes.sort(key=lambda pair: -abs(strides.get(pair[0], 0)))
-    return Padded(choice, tuple(axis for axis, _ in axes), value, tuple(place for _, place in axes))
+    return Operand("padded", choice, tuple(axis for axis, _ in axes), value, tuple(place for _, place in axes))
 
 
 def _windows(guard: Expr) -> list[tuple[tuple[Expr, int], ...]]:
