@@ -101,10 +101,13 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     outer = _outside(nest)
     if outer is not None:
         return Broken("unbound", held, f"loop {outer} stands outside of all GPU axes of block '{name}'", False)
-    for block, own in shared:
-        idle = sorted(axis for axis, extents in axes.items() if axis.startswith("threadIdx") and max(extents) > 1 and axis not in own)
+    for axis in sorted(axis for axis, extents in axes.items() if axis.startswith("threadIdx") and max(extents) > 1):
+        idle = [block for block, own in shared if axis not in own]
+        bound = [block for block, own in shared if axis in own]
         if idle:
-            return Broken("race", _held([block]), f"all threads of {idle[0]} write what block '{block}' computes, at once", False)
+            # Where most blocks do without an axis, the odd ones out are those that have it.
+            block = bound[0] if 0 < len(bound) < len(idle) else idle[0]
+            return Broken("race", _held([block]), f"all threads of {axis} write what block '{idle[0]}' computes, at once", False)
     for axis, extents in axes.items():
         if len(extents) > 1:
             return Broken(
