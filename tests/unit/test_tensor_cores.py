@@ -105,6 +105,16 @@ def test_what_follows_a_contraction_is_computed_on_the_way_out(types: str, value
     assert parse_plan(str(target.emitted.plan)) == target.emitted.plan
 
 
+def test_the_way_out_may_be_turned() -> None:
+    source = DENSE.format("half", "half", "float", "__float2half(sum + __half2float(R[row * N + col]))")
+    source = source.replace("C[row * N + col]", "C[col * M + row]").replace("const float* bias", "const half* R")
+    options = Options(scalars={"M": 64, "N": 64, "K": 64}, grid=(4, 4, 1), block=(16, 16, 1), sets=2)
+    target = translate(SourceFile("dense.cu", source), "cuda", options).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert "mma_sync" in target.emitted.text
+    assert "__halves2half2(R[" in target.emitted.text
+
+
 @pytest.mark.parametrize("how", ["wrong", "refused"])
 def test_a_plan_that_fails_gives_way_to_a_plainer_one(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     made = pipeline.emit_simt

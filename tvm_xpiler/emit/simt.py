@@ -179,6 +179,7 @@ def _cleaned(source: str, entry: str) -> str:
         ("CUDART_INF", "(double)INFINITY"),
         ("CUDART_NAN_F", "NAN"),
         ("CUDART_NAN", "(double)NAN"),
+        ("make_half2", "__halves2half2"),  # which older toolkits have, and HIP
     ):
         kernels = re.sub(rf"\b{name}\b", spelled, kernels)
     for short, spelled in (("uint", "unsigned"), ("uchar", "unsigned char"), ("ushort", "unsigned short")):

@@ -221,6 +221,7 @@ XP_FN int __half2int_rn(half x) { return (int)rintf((xp_f32)x); }
 XP_SHORT(half) XP_SHORT(__nv_bfloat16)
 #undef XP_SHORT
 XP_FN half2 __halves2half2(half a, half b) { half2 r; r.x = a; r.y = b; return r; }
+XP_FN half2 make_half2(half a, half b) { return __halves2half2(a, b); }
 XP_FN half2 __half2half2(half a) { return __halves2half2(a, a); }
 XP_FN half2 __float2half2_rn(xp_f32 a) { return __half2half2((half)a); }
 XP_FN half2 __floats2half2_rn(xp_f32 a, xp_f32 b) { return __halves2half2((half)a, (half)b); }
