@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,43 @@ class _Found:
 
     def at(self, source: Any, indices: Sequence[Any]) -> bool:
         return bool(source.same_as(self.source)) and len(indices) == len(self.indices) and all(map(identical, indices, self.indices))
+
+
+def edits(access: Access) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Yield the numbers of an access after what a hand that slipped would take back: dimensions, variables or factors exchanged, a direction."""
+    rows, count = access.rows, len(access.variables)
+    places = list(itertools.product(range(len(rows)), range(count)))
+    for a, b in itertools.combinations(range(len(rows)), 2):
+        yield _exchanged(rows, [((a, i), (b, i)) for i in range(count + 1)])
+    for i, j in itertools.combinations(range(count), 2):
+        yield _exchanged(rows, [((a, i), (a, j)) for a in range(len(rows))])
+        for a, b in itertools.combinations(range(len(rows)), 2):
+            yield _exchanged(rows, [((a, i), (a, j)), ((b, i), (b, j))])
+    for p, q in itertools.combinations(places, 2):
+        if rows[p[0]][p[1]] != rows[q[0]][q[1]]:
+            yield _exchanged(rows, [(p, q)])
+    for a, i in places:
+        if rows[a][i]:
+            turned = [list(row) for row in rows]
+            turned[a][-1] += rows[a][i] * (access.variables[i][1] - 1)
+            turned[a][i] = -rows[a][i]
+            yield tuple(map(tuple, turned))
+
+
+def _exchanged(rows: tuple[tuple[int, ...], ...], pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> tuple[tuple[int, ...], ...]:
+    made = [list(row) for row in rows]
+    for (a, i), (b, j) in pairs:
+        made[a][i], made[b][j] = made[b][j], made[a][i]
+    return tuple(map(tuple, made))
+
+
+def beyond(access: Access) -> bool:
+    """Say whether an access leaves its buffer."""
+    for row, extent, reach in zip(access.rows, access.shape, access.tile, strict=True):
+        ends = [f * (n - 1) for f, (_, n) in zip(row[:-1], access.variables, strict=True)]
+        if row[-1] + sum(e for e in ends if e < 0) < 0 or row[-1] + sum(e for e in ends if e > 0) > extent - reach:
+            return True
+    return False
 
 
 def accesses(func: PrimFunc) -> list[Access]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import z3
 
-from sketch_repair.accesses import Access, accesses, rewritten
+from sketch_repair.accesses import Access, accesses, beyond, edits, rewritten
 from tvm_xpiler.core.tir import IRModule, PrimFunc, compile_module, host_target, runtime, tirx
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
@@ -92,33 +92,31 @@ class _Mend:
         rng = np.random.default_rng(seed)
         self.sets = list(inputs) or [{n: _random(rng, t) for n, t in buffers.items() if n not in written} for _ in range(_SETS)]
         self.expected = [reference(inputs) for inputs in self.sets]
+        self.opened: dict[Access, _Built] = {}
         self.influence: dict[tuple[str, str, tuple[int, ...]], dict[int, frozenset[int]]] = {}
 
     def run(self) -> Mended | Unmended:
         whole = {a: a.rows for a in self.found}
         plain = _Built(rewritten(self.func, whole, clamped=True), self.outputs, 0)
         wrong = self._wrong(plain, (), 0)
-        beyond = [a for a in self.found if not a.guarded and _beyond(a)]
-        if not beyond and not any(len(w) for w in wrong.values()) and self._right(plain, ()):
+        outlying = [a for a in self.found if not a.guarded and beyond(a)]
+        if not outlying and not any(len(w) for w in wrong.values()) and self._right(plain, ()):
             return Mended(self.func, (), self.runs, self._spent())
         first = next(((name, int(w[0])) for name, w in wrong.items() if len(w)), None)
         values = plain(self.sets[0], ())
-        later: list[tuple[Access, _Holes]] = []
+        opened = []
         for access in self._suspects(wrong):
             holes = _Holes(access, self.found)
-            alone = sum(a.buffer == access.buffer for a in self.found) == 1
-            holes.add(*self._said(access, wrong, values), whole=alone and not access.written)
-            if holes.solve() == [n for row in access.rows for n in row]:
-                later.append((access, holes))  # nothing speaks against it as it is
-                continue
-            rows = self._solved(access, holes)
-            if rows is not None:
-                return self._mended(access, rows)
-        for access, holes in later:
-            rows = self._solved(access, holes)
-            if rows is not None:
-                return self._mended(access, rows)
-        outside = f"{beyond[0]} leaves its buffer" if beyond else "it is wrong on other inputs"
+            holes.add(*self._said(access, wrong, values), whole=not access.written and self._alone(access))
+            contradicted = holes.solve() != [n for row in access.rows for n in row]
+            opened.append((not contradicted, access, holes))
+        opened.sort(key=lambda item: item[0])  # what counterexamples speak against comes first
+        for candidates in (self._slips, self._near):
+            for _, access, holes in opened:
+                rows = self._solved(access, candidates(access, holes))
+                if rows is not None:
+                    return self._mended(access, rows)
+        outside = f"{outlying[0]} leaves its buffer" if outlying else "it is wrong on other inputs"
         place = f"element {first[1]} of '{first[0]}' is wrong" if first else outside
         late = f" within {self.seconds:g} s" if self._spent() > self.seconds else ""
         return Unmended(
@@ -146,24 +144,37 @@ class _Mend:
         changed = f"{access} -> {access.buffer}[{', '.join(access.row(r) for r in rows)}]"
         return Mended(rewritten(self.func, {access: rows}), (changed,), self.runs, self._spent())
 
-    def _solved(self, access: Access, holes: _Holes) -> list[list[int]] | None:
-        """Return numbers for an access that make the function right, or None."""
-        names = [tirx.Var(f"hole{i}", "int32") for i in range(sum(map(len, access.rows)))]
+    def _alone(self, access: Access) -> bool:
+        return sum(a.buffer == access.buffer for a in self.found) == 1
+
+    def _solved(self, access: Access, candidates: Iterator[list[int]]) -> list[list[int]] | None:
+        """Return the first of some numbers for an access that make the function right, or None."""
         width = len(access.rows[0])
-        opened = [names[i : i + width] for i in range(0, len(names), width)]
-        built: _Built | None = None
-        for _ in range(_TRIES):
+        for picked in candidates:
+            if access not in self.opened:
+                names = [tirx.Var(f"hole{i}", "int32") for i in range(len(picked))]
+                rows = [names[i : i + width] for i in range(0, len(names), width)]
+                whole = {a: rows if a == access else a.rows for a in self.found}
+                self.opened[access] = _Built(rewritten(self.func, whole, clamped=True), self.outputs, len(names))
+            found = self._wrong(self.opened[access], picked, 0)
+            if not any(len(w) for w in found.values()) and self._right(self.opened[access], picked):
+                return [picked[i : i + width] for i in range(0, len(picked), width)]
+        return None
+
+    def _slips(self, access: Access, _: _Holes) -> Iterator[list[int]]:
+        """Yield what a slip of the hand would explain."""
+        for rows in dict.fromkeys(edits(access)):
+            if self._spent() < self.seconds and (access.guarded or not beyond(replace(access, rows=rows))):
+                yield [n for row in rows for n in row]
+
+    def _near(self, _: Access, holes: _Holes) -> Iterator[list[int]]:
+        """Yield the nearest numbers that nothing speaks against."""
+        for _try in range(_TRIES):
             picked = holes.solve() if self._spent() < self.seconds else None
             if picked is None:
-                return None
-            if built is None:
-                whole = {a: opened if a == access else a.rows for a in self.found}
-                built = _Built(rewritten(self.func, whole, clamped=True), self.outputs, len(names))
-            found = self._wrong(built, picked, 0)
-            if not any(len(w) for w in found.values()) and self._right(built, picked):
-                return [picked[i : i + width] for i in range(0, len(picked), width)]
+                return
+            yield picked
             holes.exclude(picked)
-        return None
 
     # ---- what counterexamples say ----
     def _said(self, access: Access, wrong: Mapping[str, Any], values: Arrays) -> tuple[list[list[tuple[int, ...]]], list[set[int]]]:
@@ -349,15 +360,6 @@ class _Built:
             view[...] = inputs.get(name, 0)
         self.call(*self.tensors, *holes)
         return {n: self.views[n].copy() for n in self.outputs}
-
-
-def _beyond(access: Access) -> bool:
-    """Say whether an access leaves its buffer."""
-    for row, extent, reach in zip(access.rows, access.shape, access.tile, strict=True):
-        ends = [f * (n - 1) for f, (_, n) in zip(row[:-1], access.variables, strict=True)]
-        if row[-1] + sum(e for e in ends if e < 0) < 0 or row[-1] + sum(e for e in ends if e > 0) > extent - reach:
-            return True
-    return False
 
 
 def _places(access: Access, points: Any) -> Any:
