@@ -14,6 +14,8 @@ from lift import expr as E
 from lift.expr import Expr
 
 _NARROW = frozenset({"int8", "uint8", "int16"})
+_EXACT = {("float16", "float32"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32"), ("float32", "float64")}
+"""Conversions that lose nothing: the copy may hold what they start from."""
 _REUSE = 8  # times that an element of the copy is read, from which on it is worth its memory
 _GROWTH = 4  # times that the copy may be larger than the operand
 
@@ -74,7 +76,7 @@ def _padded(factor: Expr, sizes: Mapping[str, int]) -> Operand | None:
     if E.const_value(inside) is not None:
         guard, inside, outside = E.not_(guard), outside, inside
     load = inside
-    while load.op == "cast":
+    while load.op == "cast" and (load.args[0].dtype, load.dtype) in _EXACT:
         load = load.args[0]
     if E.const_value(outside) != 0 or load.op != "load" or str(load.attr) not in sizes or any(n.op == "load" for n in E.walk(guard)):
         return None

@@ -85,6 +85,13 @@ def test_it_is_verified(body: str, stride: int, targets: tuple[str, ...]) -> Non
         assert target not in targets or (builtin in done.targets[target].emitted.text) == (body is CHOSEN)
 
 
+def test_a_conversion_under_the_guard_is_kept() -> None:
+    body = CHOSEN.replace(f"? {LOAD}", f"? (T)(signed char){LOAD}")
+    done = translate(_source(body), ("llvm", "bang"), _options("float"))
+    assert done.ok, {name: t.verdicts for name, t in done.targets.items()}
+    assert "int8" in done.lifted.func.script()
+
+
 CONVERTED = """
 #include <stdint.h>
 extern "C" void product(const float* a, const float* b, float* c) {
