@@ -151,6 +151,7 @@ def test_a_result_that_is_no_matrix_is_put_in_order_on_its_way_out() -> None:
 FLOATS = ("float, float, false, false, false", "float, float, true, true, true", "float, float, false, true, false")
 
 
+@pytest.mark.usefixtures("text_alone")
 @pytest.mark.parametrize("types", FLOATS)
 def test_floats_are_rounded_where_that_is_asked_for(types: str) -> None:
     target = _gemm(types, 2, (64, 128, 96), tf32=True)
@@ -167,6 +168,7 @@ def test_no_tf32_before_ampere() -> None:
     assert "tf32" not in _gemm(FLOATS[0], 1, (64, 128, 96), arch="sm_75", tf32=True).emitted.text
 
 
+@pytest.mark.usefixtures("text_alone")
 @pytest.mark.parametrize(
     ("types", "batch", "sizes"),
     [
