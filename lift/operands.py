@@ -86,7 +86,7 @@ def _padded(factor: Expr, sizes: Mapping[str, int]) -> Operand | None:
         if any(v in mapping or any(v in E.walk(place) for _, place in axes) for v, _ in terms):
             return None
         kept = next((v for v, k in terms if k == 1), None)
-        if kept is None:
+        if kept is None or any(k < 0 for _, k in terms):
             return None
         place = E.from_linear(dict(terms), 0)
         axis = E.var(E.info(kept).name, 0, sum(k * (E.info(v).hi - 1) for v, k in terms) + 1, "axis")
@@ -105,7 +105,7 @@ def _padded(factor: Expr, sizes: Mapping[str, int]) -> Operand | None:
 
 
 def _windows(guard: Expr) -> list[tuple[tuple[Expr, int], ...]]:
-    """Return the sums of several variables, with positive factors, that a guard compares."""
+    """Return the sums of several variables that a guard compares, up to their sign: positive factors where all have one sign."""
     found: dict[tuple[tuple[Expr, int], ...], None] = {}
     for n in E.walk(guard):
         if n.op not in {"le0", "eq0"}:

@@ -92,6 +92,23 @@ def test_a_conversion_under_the_guard_is_kept() -> None:
     assert "int8" in done.lifted.func.script()
 
 
+FILTER = """
+__global__ void fir(const float* x, const float* w, float* y) {
+  int i = threadIdx.x, c = blockIdx.x;
+  float sum = 0;
+  for (int k = 0; k < 16; ++k) sum += (i >= k ? x[i - k] : 0.0f) * w[c * 16 + k];
+  y[c * 64 + i] = sum;
+}
+"""
+
+
+def test_a_filter_that_runs_backwards_is_left_alone() -> None:
+    """What its guard compares is a difference, which starts below zero."""
+    done = translate(SourceFile("fir.cu", FILTER), "llvm", Options(grid=(32, 1, 1), block=(64, 1, 1), sets=2))
+    assert done.ok, done.targets["llvm"].verdicts
+    assert done.lifted.grade == "A"
+
+
 CONVERTED = """
 #include <stdint.h>
 extern "C" void product(const float* a, const float* b, float* c) {
