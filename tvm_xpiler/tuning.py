@@ -117,7 +117,7 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     original = IRModule({"main": func})
 
     def fits(done: Applied) -> bool:
-        return broken_limit(done.schedule, task.machine, original) is None
+        return broken_limit(done.schedule, task.machine, original, built=True) is None
 
     with options.meter() as meter:
         ranker = options.ranker or CostModel()

@@ -36,13 +36,14 @@ class Broken:
     monotone: bool
 
 
-def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = None) -> Broken | None:
+def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = None, built: bool = False) -> Broken | None:
     """Return the first limit of a machine that a schedule breaks, or None.
 
     Args:
         sch: The schedule.
         machine: The machine.
         original: The unscheduled module; with it, accesses that the schedule moved beyond their buffers count, too.
+        built: Whether the schedule is built next, so that asynchronous copies need not be built here to be checked.
     """
     root = sch.get(sch.get_sblock("root"))
     nests = list(root.body.seq) if type(root.body).__name__ == "SeqStmt" else [root.body]
@@ -53,7 +54,9 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
     beyond = overrun(original, sch.mod) if original is not None else None
     if beyond is not None:
         return Broken("bounds", _held([beyond.block]), beyond.message, False)
-    return _shared(sch.mod, machine) or _pipelined(sch.mod, machine) if machine.kind == "gpu" else None
+    if machine.kind != "gpu":
+        return None
+    return _shared(sch.mod, machine) or (None if built else _pipelined(sch.mod, machine))
 
 
 def _pipelined(module: IRModule, machine: Machine) -> Broken | None:
