@@ -68,6 +68,8 @@ class Front:
     @property
     def joined(self) -> bool:
         """Whether all clusters wait for one another, and nothing is for one cluster alone: then they are taken as one block."""
+        if self.platform is not Platform.BANG:
+            return False
         names: set[str] = set()
         for declared in _own(self.unit, self.source):
             for cursor in declared.walk_preorder():
@@ -75,7 +77,7 @@ class Front:
                     names.add(cursor.spelling)
                 elif cursor.kind == CK.VAR_DECL and onchip_memory(cursor) == "shared":
                     return False
-        return self.platform is Platform.BANG and bool(names & {"__sync_all", "__sync_all_ipu"}) and "__sync_cluster" not in names
+        return bool(names & {"__sync_all", "__sync_all_ipu"}) and "__sync_cluster" not in names
 
 
 def _own(unit: TranslationUnit, source: SourceFile) -> list[Cursor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,6 +111,13 @@ class Session:
             check_capacity(self.front, CHIPS[options.chip])
         self.oracle = oracle_of(self.front, options)
         self.oracle.start("native")
+
+    def at(self, scalars: Mapping[str, float]) -> Session:
+        """Return a session of the same file, which is not parsed again, at other values of its scalars."""
+        other = copy.copy(self)
+        other.seconds, other.options = {}, replace(self.options, scalars=dict(scalars))
+        other.oracle = oracle_of(self.front, other.options)
+        return other
 
     def timed(self, stage: str, work: Callable[[], Any]) -> Any:
         """Run ``work`` under a stage's clock."""

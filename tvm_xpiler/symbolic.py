@@ -58,14 +58,19 @@ class Point:
     lifted: Lifted
 
 
+def _point(session: Session) -> Point:
+    problem = session.timed("launch", session.problem)
+    return Point(session.options, session, problem, session.lift(problem))
+
+
 class Generalizer:
     """One source file on its way to a form for all values of some scalars."""
 
     def __init__(
         self, source: SourceFile, platform: Platform | None, options: Options, on_stage: Callable[[str], None] | None = None
     ) -> None:
-        self.source, self.platform, self.options, self.on_stage = source, platform, options, on_stage
-        self.base = self.at(options.scalars)
+        self.source, self.options = source, options
+        self.base = _point(Session(source, platform, options, on_stage))
         if self.base.lifted.grade != "A":
             raise LiftError("XP121", f"only a normal form can be made general; grade {self.base.lifted.grade}: {self.base.lifted.reason}")
         scalars = {p.name: p for p in self.base.problem.params if isinstance(p, ScalarSpec)}
@@ -80,10 +85,7 @@ class Generalizer:
 
     def at(self, scalars: Mapping[str, float]) -> Point:
         """Lift the kernel at one choice of its scalars."""
-        options = replace(self.options, scalars=dict(scalars))
-        session = Session(self.source, self.platform, options, self.on_stage)
-        problem = session.timed("launch", session.problem)
-        return Point(options, session, problem, session.lift(problem))
+        return _point(self.base.session.at(scalars))
 
     def moved(self, **steps: float) -> dict[str, float]:
         """Return the base values moved by some multiples of each scalar's step."""

@@ -172,8 +172,9 @@ class Oracle:
         lines = runnable.split("\n")
         includes = [line for line in lines if re.match(r"\s*#\s*include\s*<", line)]
         body = "\n".join("" if re.match(r"\s*#\s*include\s*<", line) else line for line in lines)
+        self.header = SEMANTICS / header
         self.text = "\n".join(
-            [f'#include "{SEMANTICS / header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#define _Float16 half", "#endif",
+            [f'#include "{self.header}"', *includes, "#ifdef XP_TRACKED", "#define float xp_f32", "#define double xp_f64", "#define _Float16 half", "#endif",
              '#line 1 "kernel.cu"', body, '#line 1 "entry"', f"void xp_entry() {{ {call} }}", ""]
         )  # fmt: skip
         self._builds: dict[str, Future[Path]] = {}
@@ -222,42 +223,32 @@ class Oracle:
 
     def _build(self, mode: str) -> Path:
         cxx = host_cxx()
-        flags = [
-            *_BASE,
-            *self.defines,
-            *_set_locals(cxx, "zero" if mode == "zeroed" else "pattern"),
-            *_FLAGS[mode],
-            f"-I{empty_headers(True)}",
-        ]
+        ours = [define for define in self.defines if define.startswith("-DXP_")]  # the headers' macros; the others are the kernel's
+        locals_ = _set_locals(cxx, "zero" if mode == "zeroed" else "pattern")
+        flags = [*_BASE, *ours, *locals_, *_FLAGS[mode], f"-I{empty_headers(True)}"]
+        instrumented = [*flags, *_INSTRUMENTED.get(mode, [])]
         folder = Path(self.source.name).resolve().parent
         search = [f"-I{path}" for path in (folder, *self.include, SEMANTICS.parent)]  # a plug-in's header includes "semantics/cuda.h"
         files = included(self.text, folder, self.include)
+        basis = (mode, tools()["g++"].version or cxx, *flags, semantics_fingerprint())
 
         def runtime(work: Path) -> None:
             run_compiler([cxx, *flags, "-c", str(SEMANTICS / "runtime.cpp"), "-o", "runtime.o"], work)
 
+        def precompiled(work: Path) -> None:
+            (work / "semantics.h").write_text(f'#include "{self.header}"\n')
+            run_compiler([cxx, *instrumented, f"-I{SEMANTICS.parent}", "-x", "c++-header", "semantics.h", "-o", "semantics.h.gch"], work)
+
         def unit(work: Path) -> None:
             (work / "unit.cpp").write_text(self.text)
-            run_compiler([cxx, *flags, *search, *_INSTRUMENTED.get(mode, []), "-c", "unit.cpp", "-o", "unit.o"], work)
+            first = ["-include", str(header / "semantics.h")]  # read as text where a macro of the kernel's touches it
+            run_compiler([cxx, *instrumented, *self.defines, *search, *first, "-c", "unit.cpp", "-o", "unit.o"], work)
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
-        compiler = tools()["g++"].version or cxx
-        library = cached(fingerprint("runtime", mode, compiler, *flags, semantics_fingerprint()), runtime)
-        return (
-            cached(
-                fingerprint(
-                    "unit",
-                    *flags,
-                    mode,
-                    compiler,
-                    semantics_fingerprint(),
-                    self.text,
-                    *(part for path, content in files.items() for part in (str(path), content)),
-                ),
-                unit,
-            )
-            / "program"
-        )
+        library = cached(fingerprint("runtime", *basis), runtime)
+        header = cached(fingerprint("header", str(self.header), self.header.read_bytes(), *basis), precompiled)
+        contents = (part for path, content in files.items() for part in (str(path), content))
+        return cached(fingerprint("unit", *self.defines, *basis, self.text, *contents), unit) / "program"
 
     # ---- running ----
     def record(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 20.0) -> list[list[str]]:
