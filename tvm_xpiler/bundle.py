@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import IntImm
 from tvm_xpiler.packaging import cmake, header
 from tvm_xpiler.pipeline import Translation
+from tvm_xpiler.planning import Planned
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.show import verdict_line
 
@@ -50,6 +52,7 @@ def report(t: Translation) -> dict[str, Any]:
                     {"source": c.source, "plan": str(c.plan).splitlines(), "outcome": c.outcome, "median_seconds": c.median, "spread": c.spread}
                     for c in (target.planned.candidates if target.planned else ())
                 ],
+                "search": curve(target.planned) if target.planned else [],
                 "shapes": [[int(n) if isinstance(n, IntImm) else str(n) for n in p.ty.shape] for p in list(target.emitted.module["main"].params)[: len(t.problem.tensors)]],
                 "scalars": [str(v.name) for v in scalar_parameters(target.emitted.module["main"])],
                 "verdicts": [
@@ -64,6 +67,11 @@ def report(t: Translation) -> dict[str, Any]:
         },
         "seconds": {stage: round(seconds, 4) for stage, seconds in t.seconds.items()},
     }  # fmt: skip
+
+
+def curve(planned: Planned) -> list[float | None]:
+    """Return the best seconds after each trial of a search as JSON holds them: None until a candidate ran."""
+    return [seconds if isfinite(seconds) else None for seconds in planned.curve]
 
 
 def write(t: Translation, out: Path, name: str = "") -> Path:

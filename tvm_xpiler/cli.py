@@ -7,7 +7,6 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,21 @@ from tqdm import tqdm
 
 from tvm_xpiler import __version__
 from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
+from tvm_xpiler.cli_options import (
+    arch_option,
+    intrinsics_option,
+    launch_options,
+    options_of,
+    prove_option,
+    round_trip_option,
+    symbolic_option,
+    targets_option,
+    tf32_option,
+    tune_option,
+)  # fmt: skip
 from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, run_apply, shown
 from tvm_xpiler.cli_tune import become, cost_model, duration, run_tune, save_model, tracker, tune_options
-from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
-from tvm_xpiler.core.errors import CODES, ConfigError, EmitError, XpilerError
+from tvm_xpiler.core.errors import CODES, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
 
 DONE, DIAGNOSTIC, USAGE, NOT_VERIFIED = 0, 1, 2, 3
@@ -39,104 +49,21 @@ def app() -> None:
     """
 
 
-def _launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--arg", "scalars", multiple=True, metavar="NAME=VALUE", help="A scalar argument of the entry."),
-        click.option(
-            "--buffer",
-            "buffers",
-            multiple=True,
-            metavar="NAME=SIZE[:ROLE]",
-            help="A buffer's elements (a number, or arithmetic over scalars) and role: in, out or inout.",
-        ),
-        click.option("--grid", metavar="X[,Y,Z]", help="Grid, for a kernel without host wrapper; sizes may be arithmetic over scalars."),
-        click.option("--block", metavar="X[,Y,Z]", help="Block, for a kernel without host wrapper."),
-        click.option("--shared", default="0", metavar="BYTES", help="Dynamic shared memory, likewise."),
-        click.option("--entry", help="The host wrapper or kernel; NAME<ARGS> for a template."),
-        click.option("-D", "define", multiple=True, metavar="NAME[=VALUE]", help="A macro."),
-        click.option("-I", "include", multiple=True, metavar="DIR", help="A folder for #include."),
-        click.option("--seed", default=1, show_default=True, help="Seed of the inputs."),
-        click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
-        click.option("--chip", type=click.Choice(list(CHIPS)), default=DEFAULT_CHIP, show_default=True, help="The MLU of a BANG source."),
-        click.option("--warp", type=click.Choice(["32", "64"]), help="Lanes of a warp.  [default: 32; HIP 64]"),
-        click.option("--timeout", default=60.0, show_default=True, help="Seconds for one run of a kernel."),
-    ):
-        command = option(command)
-    return command
-
-
-_symbolic_option = click.option(
-    "--symbolic", multiple=True, metavar="NAME", help="A scalar that stays a parameter of the result, or all; may be repeated."
-)
-
-_targets_option = click.option(
-    "--to",
-    "targets",
-    multiple=True,
-    default=("llvm",),
-    show_default=True,
-    help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
-)
-_arch_option = click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
-_tf32_option = click.option(
-    "--tf32", is_flag=True, help="Let tensor cores round the operands of float products to tf32 (10 bits of fraction)."
-)
-_intrinsics_option = click.option("--intrinsics", is_flag=True, help="Write C++ text with vector intrinsics instead of vectorized loops.")
-
-
-def _options(o: dict[str, Any]) -> Any:
-    from tvm_xpiler.manifest import buffer_option, extent, extents
-    from tvm_xpiler.session import Options
-
-    def pairs(items: tuple[str, ...], flag: str) -> list[tuple[str, str]]:
-        result = []
-        for item in items:
-            name, equals, value = item.partition("=")
-            if not equals:
-                raise click.UsageError(f"{flag} takes NAME=VALUE, not '{item}'")
-            result.append((name, value))
-        return result
-
-    def number(text: str) -> float:
-        try:
-            return int(text, 0)
-        except ValueError:
-            try:
-                return float(text)
-            except ValueError:
-                raise click.UsageError(f"'{text}' is no number") from None
-
-    def triple(text: str | None, flag: str) -> Any:
-        if text is None:
-            return None
-        try:
-            return extents(text.split(","))
-        except ConfigError:
-            raise click.UsageError(f"{flag} takes X[,Y,Z], not '{text}'") from None
-
-    return Options(
-        scalars={name: number(value) for name, value in pairs(o["scalars"], "--arg")},
-        buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
-        grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
-        arch=o.get("arch"), intrinsics=bool(o.get("intrinsics")), tf32=bool(o.get("tf32")), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
-    )  # fmt: skip
-
-
 @app.command()
 @click.argument("kernels", nargs=-1, type=click.Path(path_type=Path))
-@_targets_option
+@targets_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@_arch_option
+@arch_option
 @click.option("--manifest", type=click.Path(path_type=Path), help="A TOML file with many kernels.")
-@click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
-@click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
-@_symbolic_option
-@_intrinsics_option
-@_tf32_option
+@round_trip_option
+@prove_option
+@symbolic_option
+@intrinsics_option
+@tf32_option
+@tune_option
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON lines.")
 @plan_options
-@_launch_options
+@launch_options
 def translate(
     kernels: tuple[Path, ...],
     targets: tuple[str, ...],
@@ -150,9 +77,9 @@ def translate(
 
     if bool(kernels) == (manifest is not None):
         raise click.UsageError("give kernel files, or --manifest")
-    entries = [Entry(path, _options(o)) for path in kernels]
+    entries = [Entry(path, options_of(o)) for path in kernels]
     if manifest:
-        common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"]}
+        common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"], "tune": o["tune"] or 0}
         entries = [
             Entry(
                 e.file,
@@ -224,39 +151,40 @@ def _internal(error: Exception) -> XpilerError:
 
 @app.command()
 @click.argument("sources", nargs=-1)
-@_targets_option
+@targets_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for bundles and reports.")
-@_arch_option
-@click.option("--round-trip", is_flag=True, help="Lift the emitted texts again and compare the normal forms.")
-@click.option("--prove", is_flag=True, help="Run original and texts on residues, too: equal expressions get the verdict bounded.")
+@arch_option
+@round_trip_option
+@prove_option
 @batch_options
-@_symbolic_option
-@_intrinsics_option
-@_tf32_option
-@_launch_options
+@symbolic_option
+@intrinsics_option
+@tf32_option
+@tune_option
+@launch_options
 def batch(sources: tuple[str, ...], out: Path, **o: Any) -> None:
     """Translate many kernels: SOURCES are files, folders, patterns, manifests or compile_commands.json.
 
     Results are kept by content: what has not changed is not done again.
     """
-    kept = ("targets", "examine", "arch", "intrinsics", "tf32", "round_trip", "prove", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
+    kept = ("targets", "examine", "arch", "intrinsics", "tf32", "round_trip", "prove", "tune", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
             "define", "include", "seed", "sets", "chip", "warp", "timeout")  # fmt: skip
     sources, settings = remembered(out, sources, {name: o[name] for name in kept}, o["resume"])
     o |= settings
     targets = () if o["examine"] else tuple(o["targets"])
-    sys.exit(run_batch(sources, targets, out, _options(o), o, (_out, _err)))
+    sys.exit(run_batch(sources, targets, out, options_of(o), o, (_out, _err)))
 
 
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
-@_symbolic_option
-@_launch_options
+@symbolic_option
+@launch_options
 def lift(kernel: Path, **o: Any) -> None:
     """Print KERNEL as TensorIR, each block under the source lines that it came from."""
     from tvm_xpiler import api, show
 
     source = read_source(kernel)
-    lifted = api.lift(source, _options(o))
+    lifted = api.lift(source, options_of(o))
     click.echo(show.with_source(lifted, source))
     for note in lifted.assumed:
         _err.print(f"note: {note}", markup=False)
@@ -266,16 +194,16 @@ def lift(kernel: Path, **o: Any) -> None:
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary.")
-@_arch_option
-@_intrinsics_option
-@_tf32_option
-@_launch_options
+@arch_option
+@intrinsics_option
+@tf32_option
+@launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
     from tvm_xpiler.pipeline import emit_for
     from tvm_xpiler.session import Session
 
-    options = _options(o)
+    options = options_of(o)
     (spec,) = options.specs([target])
     session = Session(read_source(kernel), None, options)
     problem = session.problem()
@@ -293,7 +221,7 @@ def emit(kernel: Path, target: str, **o: Any) -> None:
 @click.option("--facts", is_flag=True, help="Print what is noted of the program instead: operators, strides, bottlenecks.")
 @click.option("--explain", is_flag=True, help="Print every plan that was considered, with why and what became of it.")
 @plan_options
-@_launch_options
+@launch_options
 def plan(kernel: Path, target: str, form: str, facts: bool, explain: bool, **o: Any) -> None:
     """Print the plan for KERNEL: the rules', a model's, or your own, repaired where it must be."""
     from schedule_llm.annotate import card
@@ -302,7 +230,7 @@ def plan(kernel: Path, target: str, form: str, facts: bool, explain: bool, **o: 
     from tvm_xpiler.planning import choose
     from tvm_xpiler.schedule.proposal import Task
 
-    options = _options(o)
+    options = options_of(o)
     lifted = api.lift(read_source(kernel), options)
     if lifted.grade != "A":
         raise EmitError("XP401", f"only a normal form has a plan; this kernel has grade {lifted.grade}: {lifted.reason}")
@@ -323,9 +251,9 @@ def plan(kernel: Path, target: str, form: str, facts: bool, explain: bool, **o: 
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, or a TVM target dictionary.")
-@_arch_option
+@arch_option
 @click.option("--form", type=click.Choice(["tir", "text", "json", "python"]), default="tir", show_default=True, help="What is printed.")
-@_launch_options
+@launch_options
 def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> None:
     """Apply PLAN (text, or JSON in a .json file) to KERNEL as it stands, and print the scheduled TensorIR.
 
@@ -334,7 +262,7 @@ def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> No
     from tvm_xpiler import api
     from tvm_xpiler.schedule.proposal import Task
 
-    options = _options(o)
+    options = options_of(o)
     given = read_plan(plan_file)
     lifted = api.lift(read_source(kernel), options)
     if lifted.grade != "A":
@@ -349,10 +277,10 @@ def apply(kernel: Path, plan_file: Path, target: str, form: str, **o: Any) -> No
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@_arch_option
+@arch_option
 @tune_options
 @plan_options
-@_launch_options
+@launch_options
 def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | None, **o: Any) -> None:
     """Search the fastest plan for KERNEL on this machine, or those of a tracker, and verify what it makes.
 
@@ -360,7 +288,7 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
     """
     from tvm_xpiler.tuning import TuneOptions
 
-    options = _options(o)
+    options = options_of(o)
     ranker = cost_model(o["cost_model"])
     tuning = TuneOptions(
         trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, ranker,
@@ -394,13 +322,13 @@ def start_server(where: str, host: str) -> None:
 @app.command()
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("translated", type=click.Path(path_type=Path))
-@click.option("--prove", is_flag=True, help="Run both on residues, too: equal expressions get the verdict bounded.")
-@_launch_options
+@prove_option
+@launch_options
 def verify(original: Path, translated: Path, **o: Any) -> None:
     """Judge TRANSLATED, written by anyone, against ORIGINAL: both are run on the same inputs."""
     from tvm_xpiler import api, show
 
-    verdict = api.judge(read_source(original), read_source(translated), _options(o))
+    verdict = api.judge(read_source(original), read_source(translated), options_of(o))
     click.echo(show.verdict_line(verdict))
     if verdict.proof:
         click.echo(verdict.proof)
@@ -412,12 +340,12 @@ def verify(original: Path, translated: Path, **o: Any) -> None:
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--any-dtype", is_flag=True, help="Element types may differ.")
 @click.option("--any-order", is_flag=True, help="Parameters may stand in another order.")
-@_launch_options
+@launch_options
 def same(first: Path, second: Path, any_dtype: bool, any_order: bool, **o: Any) -> None:
     """Say whether FIRST and SECOND, in any dialects, have one normal form; show where they part (exit code 3)."""
     from tvm_xpiler.same import compare
 
-    found = compare(read_source(first), read_source(second), _options(o), not any_dtype, not any_order)
+    found = compare(read_source(first), read_source(second), options_of(o), not any_dtype, not any_order)
     if found.same:
         click.echo(f"one normal form, grade {found.first.grade}")
         sys.exit(DONE)

@@ -23,7 +23,12 @@ _COMMAND = "command.json"
 def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a batch."""
     for option in (
-        click.option("--jobs", "-j", type=click.IntRange(1), help="Kernels at once.  [default: processors / 2]"),
+        click.option(
+            "--jobs", "-j", type=click.IntRange(1), help="Kernels at once.  [default: processors / 2; on a cluster one a processor]"
+        ),
+        click.option(
+            "--ray", "cluster", metavar="ADDRESS", help="Run on this Ray cluster: HOST:PORT, auto, or local for one on this machine."
+        ),
         click.option("--limit", default=600.0, show_default=True, help="Seconds for one kernel."),
         click.option("--memory", default="8G", show_default=True, metavar="BYTES", help="Memory of one kernel, with K, M or G."),
         click.option("--examine", is_flag=True, help="Only lift, and say what would be done."),
@@ -86,8 +91,8 @@ def run_batch(
     names = tuple(spec.name for spec in target_specs(targets, options.arch))
     known = reports.baseline(o["baseline"]) if o["baseline"] else None
     jobs = collect(sources, options, out)
-    processes = o["jobs"] or max(len(os.sched_getaffinity(0)) // 2, 1)
-    setup = Setup(targets, out, processes, Limits(o["limit"], number_of_bytes(o["memory"])), o["fresh"])
+    processes = o["jobs"] or (None if o["cluster"] else max(len(os.sched_getaffinity(0)) // 2, 1))
+    setup = Setup(targets, out, processes, Limits(o["limit"], number_of_bytes(o["memory"])), o["fresh"], cluster=o["cluster"])
     seen: Counter[str] = Counter()
     records: list[Any] = []
     bar = tqdm(total=len(jobs), unit="kernel", disable=None)

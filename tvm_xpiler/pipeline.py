@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from math import isfinite
 from typing import Any
 
 from codegen_bang.document import emit_bang
@@ -30,6 +32,7 @@ from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules import plainer_plans
 from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
+from tvm_xpiler.tuning import TuneOptions, tune
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
@@ -210,16 +213,33 @@ def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | No
     Raises:
         EmitError: XP603 when the user's own plan cannot be used.
     """
-    if not spec.planned or lifted.grade != "A" or not (options.proposers or options.plan):
+    if not spec.planned or lifted.grade != "A" or not (options.proposers or options.plan or options.tune):
         return None
     task = Task.of(lifted.func, spec)
     if options.plan is None:
-        return choose(task, options.proposers, options.plans, rounds=options.rounds)
+        return _tuned(spec, lifted, options) if options.tune else choose(task, options.proposers, options.plans, rounds=options.rounds)
     done = repair(options.plan, task.func, task.machine)
     if not isinstance(done, Repaired):
         raise EmitError("XP603", f"the plan cannot be used for {spec.name}: {done}")
     outcome = f"repaired: {'; '.join(done.changes)}" if done.changes else "legal"
     return Planned(done.plan, "given", (Candidate("given", done.plan, outcome),))
+
+
+def _tuned(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned:
+    """Return the plan that a search finds; where nothing can be measured, the one that is chosen without."""
+    tuning = TuneOptions(options.tune, seed=options.seed, proposers=options.proposers, plans=options.plans, target=spec)
+    try:
+        found = tune(lifted.func, tuning)
+    except EmitError as error:
+        planned = choose(Task.of(lifted.func, spec), options.proposers, options.plans, rounds=options.rounds)
+        return replace(planned, notes=(*planned.notes, f"not tuned: {error.message}"))
+    curve = tuple(accumulate((trial.seconds for trial in found.trials), min))
+    if found.best is None:
+        return Planned(None, "", (), ("not tuned: no candidate ran",), curve)
+    outcome = f"the best of {len(found.trials)} trials" + (f"; the rules' plan {found.first * 1e6:.1f} us" if isfinite(found.first) else "")
+    return Planned(
+        found.best, "search", (Candidate("search", found.best, outcome, found.seconds),), (f"search ended: {found.ended}",), curve
+    )
 
 
 def _judged(

@@ -41,12 +41,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan that was chosen, all that were considered, the chosen one first, and what went wrong in sentences."""
+    """The plan that was chosen.
+
+    Attributes:
+        plan: It; None where there is none.
+        source: Who proposed it.
+        candidates: All that were considered, the chosen one first.
+        notes: What went wrong, in sentences.
+        curve: Of a search, the best seconds after each trial; infinite until a candidate ran.
+    """
 
     plan: Plan | None
     source: str
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
+    curve: tuple[float, ...] = ()
 
 
 def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float = 10.0, rounds: int = 1) -> Planned:

@@ -33,6 +33,7 @@ class Options:
     """How a kernel is launched and what is asked for; see the command line for their meaning.
 
     ``proposers`` are asked for ``plans`` plans each, besides the rules, up to ``rounds`` times, told what became of them; ``plan`` is the user's own and is used alone.
+    ``tune`` measures so many plans for each target that can be measured here; a target that cannot gets its plan without.
     ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
     """
 
@@ -58,6 +59,7 @@ class Options:
     plans: int = 4
     rounds: int = 2
     plan: Plan | None = None
+    tune: int = 0
     symbolic: tuple[str, ...] = ()
 
     def specs(self, requests: Sequence[TargetRequest]) -> tuple[TargetSpec, ...]:

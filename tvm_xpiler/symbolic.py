@@ -45,6 +45,8 @@ def translate(
     specs = options.specs(targets)
     if any(spec.name == "bang" for spec in specs):
         raise EmitError("XP401", "code for bang is made for one size", hint="leave --symbolic out")
+    if options.tune:
+        raise EmitError("XP401", "a search measures one size", hint="leave --symbolic or --tune out")
     return Generalizer(source, platform, options, on_stage).translate(specs)
 
 

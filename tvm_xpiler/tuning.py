@@ -42,7 +42,7 @@ class TuneOptions:
         proposers: Asked for starts besides the rules.
         plans: To ask each for.
         ranker: The cost model; it learns as the search goes. A new one by default.
-        target: ``llvm`` or ``cuda``, or a TVM target dictionary of these kinds.
+        target: ``llvm`` or ``cuda``, or a TVM target dictionary of these kinds; or a target as it was understood.
         arch: Compute architecture, or LLVM's name of a processor.
         workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA.
         cold: Whether a GPU's L2 is flushed before each run.
@@ -56,7 +56,7 @@ class TuneOptions:
     proposers: tuple[Proposer, ...] = ()
     plans: int = 4
     ranker: Ranker | None = None
-    target: TargetRequest = "llvm"
+    target: TargetRequest | TargetSpec = "llvm"
     arch: str | None = None
     workers: int | None = None
     cold: bool = False
@@ -69,7 +69,7 @@ class TuneOptions:
         Raises:
             EmitError: XP402 for an unknown one, XP401 for one that nothing can be measured for.
         """
-        (spec,) = target_specs([self.target], self.arch)
+        (spec,) = (self.target,) if isinstance(self.target, TargetSpec) else target_specs([self.target], self.arch)
         if spec.name not in {"llvm", "cuda"}:
             raise EmitError("XP401", f"nothing can be measured for {spec.name}", hint="--to llvm, or --to cuda")
         return spec

@@ -98,6 +98,7 @@ def _entries(source: str, common: Options, skipped: Path | None) -> Iterator[Ent
                     tf32=common.tf32,
                     round_trip=common.round_trip,
                     prove=common.prove,
+                    tune=common.tune,
                     symbolic=symbolic,
                 ),
             )

@@ -79,7 +79,13 @@ class Pool:
     """Runs jobs, each in a process of its own."""
 
     def __init__(
-        self, count: int, limits: Limits, entry: Callable[..., None], arguments: Callable[[Job], tuple[Any, ...]], logs: Path
+        self,
+        count: int,
+        limits: Limits,
+        entry: Callable[..., None],
+        arguments: Callable[[Job], tuple[Any, ...]],
+        logs: Path,
+        threads: int | None = None,
     ) -> None:
         """Args:
         count: Processes at once.
@@ -87,13 +93,15 @@ class Pool:
         entry: What a process runs: ``entry(job, *arguments(job), log, cpus, owner)``.
         arguments: What it is given beside the job.
         logs: A folder for the output of the processes.
+        threads: Of each process, which may run anywhere; by default they are kept apart on this machine's processors.
         """
         self.count, self.limits, self.entry, self.arguments, self.logs = count, limits, entry, arguments, logs
         processors = sorted(os.sched_getaffinity(0))
         share = max(len(processors) // count, 1)
-        self._cpus = [tuple(processors[(i * share + k) % len(processors)] for k in range(share)) for i in range(count)]
+        apart = [tuple(processors[(i * share + k) % len(processors)] for k in range(share)) for i in range(count)]
+        self._cpus = apart if threads is None else [()] * count
         self._running: list[_Running] = []
-        self._threads, self._owner = str(share), (os.getpid(), psutil.Process().create_time())
+        self._threads, self._owner = str(threads or share), (os.getpid(), psutil.Process().create_time())
         self._context: Any = multiprocessing.get_context(start_method())
         if start_method() == "forkserver":
             self._context.set_forkserver_preload([entry.__module__])

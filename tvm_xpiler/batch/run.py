@@ -22,18 +22,20 @@ class Setup:
     Attributes:
         targets: What the kernels are translated for; none to examine them only.
         out: The folder of the results.
-        processes: Kernels at once.
+        processes: Kernels at once; None leaves it to a cluster.
         limits: Of one kernel.
         fresh: Whether results of earlier runs are left aside.
         bundles: Whether bundles are written to ``out``.
+        cluster: Address of a Ray cluster whose nodes run the kernels; None runs them here.
     """
 
     targets: tuple[str, ...]
     out: Path
-    processes: int = 1
+    processes: int | None = 1
     limits: Limits = field(default_factory=Limits)
     fresh: bool = False
     bundles: bool = True
+    cluster: str | None = None
 
 
 def run(jobs: Sequence[Job], setup: Setup, on_record: Callable[[Record, bool], None] | None = None) -> list[Record]:
@@ -45,10 +47,11 @@ def run(jobs: Sequence[Job], setup: Setup, on_record: Callable[[Record, bool], N
         on_record: Called with each record as it comes, and whether it was known before.
 
     Raises:
-        ConfigError: XP001 when results cannot be written.
+        ConfigError: XP001 when results cannot be written, XP605 or XP608 for a cluster that cannot be used.
         KeyboardInterrupt: After the processes were killed; the records so far are kept.
     """
-    store = Store(setup.out / ".batch")
+    out = setup.out.absolute()  # a node of a cluster stands elsewhere
+    store = Store(out / ".batch")
     keys = {job.name: store.key(job, setup.targets) for job in jobs}
     records: dict[str, Record] = {}
 
@@ -60,20 +63,25 @@ def run(jobs: Sequence[Job], setup: Setup, on_record: Callable[[Record, bool], N
     open_jobs = []
     for job in jobs:
         record = None if setup.fresh else store.get(keys[job.name])
-        if record is not None and (not setup.bundles or not record["targets"] or (setup.out / record["folder"] / "report.json").exists()):
+        if record is not None and (not setup.bundles or not record["targets"] or (out / record["folder"] / "report.json").exists()):
             take(job, record, True)
         else:
             store.path(keys[job.name]).unlink(missing_ok=True)
             open_jobs.append(job)
     if open_jobs:
-        pool = Pool(
-            min(setup.processes, len(open_jobs)),
+        work = (
             setup.limits,
             worker.run,
-            lambda job: (setup.targets, setup.out if setup.bundles else None, store.path(keys[job.name])),
+            lambda job: (setup.targets, out if setup.bundles else None, store.path(keys[job.name])),
             store.folder,
         )
-        for ended in pool.run(open_jobs):
+        if setup.cluster is None:
+            ending = Pool(min(setup.processes or 1, len(open_jobs)), *work).run(open_jobs)
+        else:
+            from tvm_xpiler.batch.cluster import on_cluster
+
+            ending = on_cluster(open_jobs, setup.cluster, setup.processes, *work)
+        for ended in ending:
             record = store.get(keys[ended.job.name]) if not ended.reason else None
             if record is None:
                 record = _unfinished(ended)

@@ -19,6 +19,7 @@ from lift.lifted import Lifted
 from tvm_xpiler import bundle, symbolic
 from tvm_xpiler.batch.collect import Job
 from tvm_xpiler.batch.store import SCHEMA, Record, save
+from tvm_xpiler.bundle import curve
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.source import SourceFile, read_source
 from tvm_xpiler.pipeline import Translation
@@ -62,6 +63,9 @@ def _die_with(owner: tuple[int, float]) -> None:
         process = psutil.Process(owner[0])
         while process.create_time() == owner[1] and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.5)
+    for started in psutil.Process().children(recursive=True):  # kernels run in sessions of their own
+        with contextlib.suppress(psutil.Error):
+            started.kill()
     os.killpg(0, signal.SIGKILL)
 
 
@@ -136,8 +140,9 @@ def _judged(result: Translation) -> Record:
             "verdict": min((v.grade for v in target.verdicts), key=RANK.index, default="failed"),
             "summary": [verdict_line(v) for v in target.verdicts],
             "proof": [v.proof for v in target.verdicts if v.proof],
-            "notes": list(target.emitted.notes),
+            "notes": [*target.emitted.notes, *(target.planned.notes if target.planned else ())],
             "round_trip": target.round_trip,
+            "curve": curve(target.planned) if target.planned else [],
             "text": target.emitted.text,
         }
     return lifted | {"status": "verified" if result.ok else "failed", "findings": findings, "targets": targets}

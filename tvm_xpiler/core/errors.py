@@ -181,6 +181,11 @@ _CODES = (
         "The RPC tracker does not answer, or no server has registered with it under the key. The hint names the command that starts one.",
     ),
     Code(
+        "XP608",
+        "no cluster to run on",
+        "No Ray cluster answers at the address. Start one with 'ray start --head', or give --ray local for one on this machine.",
+    ),
+    Code(
         "XP701",
         "over a limit of the batch",
         "The kernel's process took more time or memory than a batch gives to one kernel, and was killed. Raise --limit or --memory, or give"
