@@ -19,6 +19,7 @@ from tvm_xpiler.proving import Form, compared, shown
 from tvm_xpiler.relax import replace_externs
 from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.tuning import TuneOptions, tune
+from tvm_xpiler.verify.algebraic import Original
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Verdict, examine, refuse_unsound, verify
@@ -118,4 +119,5 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         form = compared(first.lift(problem), second.lift(mine), problem, second.source.name)
     except XpilerError as error:
         form = Form(False, f"does not lift: [{error.code}] {error.message}")
-    return shown(first.oracle, problem, verdicts[artifact], second.oracle, form, any(checked), examination.int_range, options.seed)
+    on_residues = Original(first.oracle, problem, examination.int_range, options.seed)
+    return shown(on_residues, verdicts[artifact], second.oracle, form, any(checked))

@@ -33,6 +33,7 @@ from tvm_xpiler.schedule.rules import plainer_plans
 from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
 from tvm_xpiler.tuning import TuneOptions, tune
+from tvm_xpiler.verify.algebraic import Original
 from tvm_xpiler.verify.inputs import InputSet
 from tvm_xpiler.verify.oracle import Array, Oracle
 from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
@@ -287,21 +288,13 @@ def judged(
             for spec, code in emitted.items()
         }
     if session.options.prove:
+        original = Original(session.oracle, problem, examination.int_range, session.options.seed)
         for artifact, verdict in verdicts.items():
             spec, run = owner[artifact], artifacts[artifact]
             text = run if isinstance(run, _Text) else _Text(emitted[spec], problem, spec) if artifact == "C++ text" else None
             try:
                 oracle = text.oracle if text is not None and verdict.grade == "tested" else None
-                verdicts[artifact] = shown(
-                    session.oracle,
-                    problem,
-                    verdict,
-                    oracle,
-                    forms[spec],
-                    text is not None and text.checked,
-                    examination.int_range,
-                    session.options.seed,
-                )
+                verdicts[artifact] = shown(original, verdict, oracle, forms[spec], text is not None and text.checked)
             except RunError as error:
                 verdicts[artifact] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
     back = {spec: form.note for spec, form in forms.items()} if session.options.round_trip else {}

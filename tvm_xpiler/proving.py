@@ -11,7 +11,7 @@ from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.symbols import at_sizes
 from tvm_xpiler.session import Options, Session
-from tvm_xpiler.verify.algebraic import NotShown, equal
+from tvm_xpiler.verify.algebraic import KINDS, NotShown, Original
 from tvm_xpiler.verify.oracle import Oracle
 from tvm_xpiler.verify.verdict import Verdict
 
@@ -69,34 +69,22 @@ def compared(lifted: Lifted, again: Lifted, problem: Problem, name: str) -> Form
     return Form(True, "the same normal form", f"line {again.unsteady} of {name}" if again.unsteady else "", taken)
 
 
-def shown(
-    oracle: Oracle,
-    problem: Problem,
-    verdict: Verdict,
-    text: Oracle | None,
-    form: Form,
-    checked: bool,
-    int_range: int,
-    seed: int,
-) -> Verdict:
+def shown(original: Original, verdict: Verdict, text: Oracle | None, form: Form, checked: bool) -> Verdict:
     """Raise a verdict that is ``tested`` as far as can be shown, and say what was, or why nothing was.
 
     Args:
-        oracle: The original.
-        problem: Its parameters.
+        original: The original, on residues.
         verdict: What testing showed.
         text: The translation, where it is a text.
         form: What the translation lifts to.
         checked: Whether a run of the translation had every access of all its blocks checked.
-        int_range: See :func:`tvm_xpiler.verify.verdict.examine`.
-        seed: Of the residues.
     """
     if verdict.grade != "tested":
         return verdict
     if text is None or verdict.partial:
         why = "only texts are run on residues and lifted" if text is None else "what was compared is a part"
         return replace(verdict, proof=f"not shown beyond testing: {why}")
-    on_residues = _on_residues(oracle, problem, verdict, text, int_range, seed)
+    on_residues = _on_residues(original, verdict, text, form)
     if isinstance(on_residues, NotShown):
         if form.same and not on_residues.differs:
             return replace(verdict, grade="proved", proof=_proof(form, checked))
@@ -120,13 +108,13 @@ def _proof(form: Form, checked: bool) -> str:
     )
 
 
-def _on_residues(oracle: Oracle, problem: Problem, verdict: Verdict, text: Oracle, int_range: int, seed: int) -> str | NotShown:
-    if not oracle.available("algebraic"):
+def _on_residues(original: Original, verdict: Verdict, text: Oracle, form: Form) -> str | NotShown:
+    if not original.oracle.available("algebraic"):
         return NotShown("the source has no form on residues")
     if verdict.bounds == "narrow":
         return NotShown("it is computed in another type")
     try:
-        found = equal(oracle, text, problem, int_range, seed)
+        found = original.equals(text, KINDS[:1] if form.same else KINDS)  # beside one form they are a second opinion
     except RunError as error:
         return NotShown(error.message)
     return found if isinstance(found, NotShown) else str(found)

@@ -49,7 +49,8 @@ def compile_module(module: Any, target: Target, *options: str) -> Any:
     memory, without StorageRewrite, which lets them share the operands' memory and then finds that it is of another type.
     """
     rewritten = ("tirx.disable_storage_rewrite",) if _fragments_beside_others(module) else ()
-    with PassContext(config=dict.fromkeys((*options, *rewritten), True), disabled_pass=["tirx.NarrowDataType"]):
+    passes = PassContext(config=dict.fromkeys((*options, *rewritten), True), disabled_pass=["tirx.NarrowDataType"])
+    with passes, target:  # TVM asks the target in scope for its architecture, or else a GPU that happens to be here
         return tvm.compile(module, target=target)
 
 

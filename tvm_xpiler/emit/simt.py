@@ -23,6 +23,7 @@ from tvm_xpiler.core.tir import (
     ScheduleError,
     Target,
     compile_module,
+    cuda_device,
     identical,
     source_only,
     tirx,
@@ -109,7 +110,7 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
     try:
         declared, rounded = declarable(scheduled["main"])
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
-        with source_only() if rounded else nullcontext():
+        with nullcontext() if platform is Platform.CUDA and not rounded and cuda_device() else source_only():
             built = compile_module(IRModule({"main": declared}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"{platform.value} code generation failed: {str(error).strip().splitlines()[-1]}") from None
