@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types arch bench clean
+.PHONY: help setup demo test check fmt lint types arch docs bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -38,6 +38,9 @@ types: $(STAMP)
 
 arch: $(STAMP)
 	$(BIN)/lint-imports
+
+docs: $(STAMP) ## build the documentation to build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 bench: $(STAMP) ## time the stages and the translated kernels
 	$(BIN)/python benchmarks/stages.py examples/kernels/manifest.toml

@@ -216,8 +216,14 @@ def test_reports_of_nasty_texts_stay_well_formed(tmp_path: Path) -> None:
 def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     (job,) = collect([str(RELU)], Options())
     text = "for (int i = 0; i < n; i++)\n  y[i] = x[i] < 0 ? 0 : x[i]; // </script>\n"
-    record = blank(job, "verified") | {"source": text, "lifted": 'for i:\n  with T.sblock("y"):\n    y[i] = 0\n', "origins": {"y": [2]}}
-    record["targets"] = {"cuda": {"verdict": "tested", "summary": ["tested: all"], "proof": [], "notes": [], "round_trip": "", "text": "y"}}
+    record = blank(job, "verified") | {
+        "source": text,
+        "lifted": 'for i:\n  with T.sblock("y"):\n    T.writes(y[i])\n    y[i] = 0\n',
+        "origins": {"y": [2]},
+    }
+    code = "void relu() {\n  y[i] = max(x[i], 0);\n  memcpy(y, d_y, n);\n  z = y[i];\n}\n"
+    told = {"summary": ["tested: all"], "proof": [], "notes": [], "round_trip": "", "text": code, "curve": [None, 3e-6, 2e-6, 2e-6]}
+    record["targets"] = {"cuda": {"verdict": "tested", **told}}
     (tmp_path / "page.html").write_text(page([record | {"name": f"{i} & <b>.cu"} for i in range(2000)]))
     url = (tmp_path / "page.html").as_uri() + "#7%20%26%20%3Cb%3E.cu"
     browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", "--dump-dom", url]
@@ -225,7 +231,8 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     assert dom.count('<tr class="kernel"') == 2000
     assert dom.count('<tr class="detail"') == 1
     assert "7 &amp; &lt;b&gt;.cu" in dom
-    assert dom.count('class="linked"') == 3  # two lines of TensorIR, one of the source
+    assert dom.count('class="linked"') == 6  # three lines of TensorIR, one of the source, two of the code
+    assert "cuda: best time after each of 4 trials, from 3.0 to 2.0 us" in dom
     assert "tested: all" in dom
 
 
@@ -242,3 +249,17 @@ def test_an_unwritable_folder_is_one_sentence(kernels: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert batch("--resume", "-o", str(kernels)).returncode == 1
     assert os.listdir(kernels / "more") == ["thrice.cu"]
+
+
+def test_a_batch_tunes_what_can_be_measured(kernels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = batch(str(kernels / "twice.cu"), *LAUNCH, "--to", "llvm", "--to", "bang", "--tune", "3", "-o", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (kernel,) = report(out).values()
+    curve = kernel["targets"]["llvm"]["curve"]  # type: ignore[index]
+    assert len(curve) == 3
+    assert curve == sorted(curve, reverse=True)
+    assert kernel["targets"]["bang"]["curve"] == []  # type: ignore[index]
+    assert json.loads((out / "twice" / "report.json").read_text())["targets"]["llvm"]["search"] == curve
+    refused = batch(str(kernels / "twice.cu"), *LAUNCH, "--symbolic", "all", "--tune", "3", "-o", str(tmp_path / "other"))
+    assert refused.returncode == 1

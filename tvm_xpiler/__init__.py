@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tvm_xpiler.core.version import VERSION
+
 if TYPE_CHECKING:
     from tvm_xpiler.api import Explorer as Explorer
     from tvm_xpiler.api import Lifted as Lifted
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from tvm_xpiler.api import translate as translate
     from tvm_xpiler.api import tune as tune
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "Explorer",
     "Lifted",

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from tvm_xpiler import __version__
 from tvm_xpiler.cli_batch import batch_options, exit_code, kernel_line, remembered, run_batch, totals
 from tvm_xpiler.cli_options import (
     arch_option,
@@ -34,6 +33,7 @@ from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, ru
 from tvm_xpiler.cli_tune import become, cost_model, duration, run_tune, save_model, tracker, tune_options
 from tvm_xpiler.core.errors import CODES, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
+from tvm_xpiler.core.version import VERSION
 
 DONE, DIAGNOSTIC, USAGE, NOT_VERIFIED = 0, 1, 2, 3
 _out = Console(highlight=False, soft_wrap=True)
@@ -41,7 +41,7 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(VERSION)
 def app() -> None:
     """Translate tensor kernels between platforms, verified.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,7 @@ def run_batch(
         bar.set_postfix(dict(seen), refresh=False)
         tqdm.write(kernel_line(record, old), file=console.file)
 
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job of a cluster ends as Ctrl-C does
     try:
         with bar:
             records = run(jobs, setup, take)
@@ -113,6 +115,8 @@ def run_batch(
             f"interrupted after {len(records)} of {len(jobs)} kernels; go on with: tvm-xpiler batch --resume -o {out}", markup=False
         )
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     reports.write_all(records, out, known)
     console.print(totals(records, names))
     if o["examine"]:

@@ -78,7 +78,7 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
     seen: set[str] = set()
     history: dict[int, tuple[Attempt, ...]] = {}
     asked: Sequence[Proposer] = [*proposers, Rules()]
-    for turn in range(rounds):
+    for turn in range(rounds if proposers else 1):  # the rules have nothing to add
         begun, best = len(seen), _fastest(kept)
         with ThreadPoolExecutor(len(asked)) as pool:  # servers are slow: all are asked at once
             answers = list(pool.map(lambda n: _asked(asked[n], task, count, history.get(n, ())), range(len(asked))))  # noqa: B023

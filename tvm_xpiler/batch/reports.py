@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tvm_xpiler import __version__
 from tvm_xpiler.batch.run import STATUSES
 from tvm_xpiler.batch.store import Record, write_whole
 from tvm_xpiler.core.errors import CODES, ConfigError
+from tvm_xpiler.core.version import VERSION
 
 SCHEMA = 1
 _LONG = ("source", "lifted", "origins", "schema")
@@ -30,7 +30,7 @@ def summary(records: Sequence[Record]) -> dict[str, Any]:
         kernels.append(short)
     return {
         "schema": SCHEMA,
-        "tool": f"tvm-xpiler {__version__}",
+        "tool": f"tvm-xpiler {VERSION}",
         "totals": {
             "kernels": len(records),
             "lines": sum(r["lines"] for r in records),
@@ -128,7 +128,7 @@ def sarif(records: Sequence[Record], known: frozenset[FindingKey] | None = None)
             if known is not None:
                 result["baselineState"] = "unchanged" if finding_key(r, f) in known else "new"
             results.append(result)
-    driver = {"name": "tvm-xpiler", "version": __version__, "rules": rules}
+    driver = {"name": "tvm-xpiler", "version": VERSION, "rules": rules}
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

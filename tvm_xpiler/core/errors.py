@@ -27,7 +27,7 @@ _CODES = (
     Code(
         "XP002",
         "unknown dialect",
-        "The dialect is taken from the file ending (.cu). Name it with --from when the ending is another.",
+        "The dialect is taken from the file's ending: .cu, .hip, .mlu, .c, .cpp, or that of an installed plug-in. Rename the file.",
     ),
     Code(
         "XP100",
@@ -60,7 +60,7 @@ _CODES = (
         "XP110",
         "launch unknown",
         "The grid, block and sizes could not be derived: there is no host wrapper, or it needs scalar arguments. Give"
-        " --arg name=value for the wrapper's scalars, or --grid, --block and --buffer name=dtype[size]:role.",
+        " --arg name=value for the wrapper's scalars, or --grid, --block and --buffer name=size:role.",
     ),
     Code(
         "XP111",
@@ -147,7 +147,7 @@ _CODES = (
     Code(
         "XP601",
         "tape cannot be used",
-        "The tape of a model's answers is missing, cannot be written, or is no tape. Record one with --tape FILE --model NAME.",
+        "The tape of a model's answers is missing, cannot be written, or is no tape. Record one with --record FILE --model NAME, and answer from it with --replay FILE.",
     ),
     Code(
         "XP602",

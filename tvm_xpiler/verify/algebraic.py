@@ -77,11 +77,9 @@ class Original:
             return NotShown("integers and truth values are not carried as symbols")
         elements, degree = 0, 1.0
         finite = {t.name: np.zeros(t.size, dtype=bool) for t in problem.outputs}  # in some run: what overflows everywhere shows nothing
-        sets = [
-            *(make(problem, kind, self.seed, self.int_range) for kind in kinds),
-            thresholds(problem, [o.source.text for o in (self.oracle, text)], self.seed, self.int_range),
-        ]
-        for number, data in enumerate(sets, 1):
+        sets = [(number, make(problem, kind, self.seed, self.int_range)) for number, kind in enumerate(KINDS, 1) if kind in kinds]
+        sets.append((0, thresholds(problem, [o.source.text for o in (self.oracle, text)], self.seed, self.int_range)))
+        for number, data in sets:
             key = (number, fingerprint(*(part for name, array in data.arrays.items() for part in (name, array.tobytes()))))
             if key not in self._ran:
                 self._ran[key] = self._run(self.oracle, data, number)
