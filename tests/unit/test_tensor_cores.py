@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tvm_xpiler import Options, pipeline, translate
+from tvm_xpiler import Options, lift, pipeline, translate
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import gpu_machine
@@ -17,9 +17,11 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc, TensorIntrin
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.pipeline import Target
+from tvm_xpiler.schedule.apply import Rejected, apply
 from tvm_xpiler.schedule.intrinsics import available
-from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.plan import Plan, Step
 from tvm_xpiler.schedule.python_form import to_python
+from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.tensor_tiles import choose_parts, choose_tile
 from tvm_xpiler.schedule.text import parse_plan
 
@@ -244,6 +246,21 @@ def test_what_is_not_aligned_does_not() -> None:
     ).targets["cuda"]
     assert target.ok, target.verdicts
     assert "wmma" not in target.emitted.text
+
+
+def test_what_a_tensorized_block_reads_is_not_cached_anew() -> None:
+    """TVM itself would end in a segmentation fault."""
+    options = Options(
+        entry="gemm<half, float, false, false, false>", scalars={"M": 64, "N": 64, "K": 64}, grid=(4, 4, 1), block=(16, 16, 1),
+        buffers=dict.fromkeys("AB", (4096, "in")) | {"C": (4096, "out")},
+    )  # fmt: skip
+    func = lift(SourceFile("gemm.cu", GEMM), options).func
+    plan = rules_plan(func, gpu_machine("sm_90"))
+    store = next(i for i, s in enumerate(plan.steps) if s.op == "tensorize" and "store" in str(s.args[1]))
+    block = next(s.args[0] for s in plan.steps if s.op == "cache_write")
+    done = apply(Plan((*plan.steps[: store + 1], Step("cache_write", (block, 0, "local", None)))), func)
+    assert isinstance(done, Rejected)
+    assert "tensorized already" in done.reason
 
 
 def test_an_intrinsic_is_parsed_when_it_is_named() -> None:

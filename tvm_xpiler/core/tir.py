@@ -68,6 +68,17 @@ def _fragments_beside_others(module: Any) -> bool:
     return False
 
 
+def is_matched(func: PrimFunc, buffer: Any) -> bool:
+    """Say whether a block of a function takes a region of ``buffer`` as a buffer of its own, as tensorized blocks do."""
+    found: list[bool] = []
+
+    def visit(block: Any) -> None:
+        found.extend(match.source.source.same_as(buffer) for match in block.match_buffers)
+
+    tvm_ffi.structural_walk(func.body, (SBlock, visit))
+    return any(found)
+
+
 def cpu_features(name: str) -> frozenset[str] | None:
     """Return what LLVM says a processor has; None where it does not know the name."""
     if not llvm_is_valid_cpu(name, llvm_get_system_triple()):

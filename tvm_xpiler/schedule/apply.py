@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tvm_xpiler.core.tir import IRModule, Schedule, tirx
+from tvm_xpiler.core.tir import IRModule, Schedule, is_matched, tirx
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value
@@ -157,6 +157,8 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
             return _nowhere(sch, step.op, keywords["block"], location)
         if step.op == "tensorize":
             available(keywords["tensor_intrin"])
+        if step.op == "cache_write" and _tensorized_reader(sch, keywords["block"], keywords["write_buffer_index"]):
+            return Refusal("a block that reads the buffer is tensorized already; cache it before")
         result = getattr(sch, step.op)(*positional, **keywords)
         if step.op == "sample_compute_location" and node_of(sch, result) is None:
             # TVM's marks for "at the root" and "inlined" do not survive a copy of the schedule.
@@ -170,6 +172,14 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
         return Refusal(f"it returns {len(made)} results, the step names {len(step.results)}")
     names.update(zip(step.results, made, strict=False) if step.results else ())
     return None
+
+
+def _tensorized_reader(sch: Schedule, block: Any, index: Any) -> bool:
+    """Whether a block writes a buffer that a tensorized block reads: TVM 0.27 ends in a segmentation fault where such a buffer is cached."""
+    writes = sch.get(block).writes
+    return (
+        isinstance(index, int) and 0 <= index < len(writes) and any(is_matched(f, writes[index].source) for f in sch.mod.functions.values())
+    )
 
 
 def _nowhere(sch: Schedule, op: str, block: Any, where: Nowhere) -> Refusal | None:
