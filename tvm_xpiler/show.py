@@ -88,14 +88,18 @@ def panel(t: Translation) -> Panel:
     return Panel(Group(*parts), title=f"{t.source.name} · {'verified' if t.ok else 'not verified'}")  # type: ignore[arg-type]
 
 
+def preformatted(text: str) -> str:
+    """Return a text as HTML that keeps its columns, whatever a notebook's style makes of ``pre``."""
+    return f'<pre style="font-family:monospace;font-size:85%;white-space:pre;overflow-x:auto">{escape(text)}</pre>'
+
+
 def html(t: Translation) -> str:
     """Return source, lifted TIR and emitted code side by side, with a verdict badge."""
     columns = [("source", t.source.text), ("TensorIR", with_source(t.lifted, t.source))] + [
         (name, target.emitted.text) for name, target in t.targets.items()
     ]
     cells = "".join(
-        f'<div style="flex:1;min-width:22em;overflow:auto"><b>{escape(title)}</b><pre style="font-size:85%">{escape(text)}</pre></div>'
-        for title, text in columns
+        f'<div style="flex:1;min-width:22em;overflow:auto"><b>{escape(title)}</b>{preformatted(text)}</div>' for title, text in columns
     )
     color = "#1a7f37" if t.ok else "#cf222e"
     badge = (

@@ -123,7 +123,7 @@ def draw_tree(parents: Mapping[str, str | None], labels: Mapping[str, str], now:
             axes.plot([depth[parent], depth[name]], [-rows[parent], -rows[name]], color="#888888", linewidth=1, zorder=1)
         color = "#c04040" if name == now else "#4878a8"
         axes.scatter([depth[name]], [-rows[name]], color=color, zorder=2)
-        axes.annotate(f" {name}: {labels[name]}", (depth[name], -rows[name]), va="center", fontsize=8)
+        axes.annotate(f"{name}: {labels[name]}", (depth[name], -rows[name]), (7, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_axis_off()
     axes.set_xlim(-0.2, max(depth.values()) + 2)
     axes.set_title("states; ~ is a prediction")

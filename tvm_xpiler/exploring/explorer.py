@@ -30,7 +30,7 @@ from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.text import Malformed, parse_plan
 from tvm_xpiler.session import Options, Session
-from tvm_xpiler.show import with_source
+from tvm_xpiler.show import preformatted, with_source
 from tvm_xpiler.tuning import TuneOptions
 
 
@@ -62,7 +62,7 @@ class Comparison:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 class Explorer:
@@ -279,8 +279,7 @@ class Explorer:
     def _repr_html_(self) -> str:
         cells = [("source", self.source.text), ("normal form", self.normal_form()), (f"loops, state {self.now}", self.loops())]
         panes = "".join(
-            f'<div style="flex:1;min-width:20em;overflow:auto"><b>{escape(title)}</b><pre style="font-size:85%">{escape(text)}</pre></div>'
-            for title, text in cells
+            f'<div style="flex:1;min-width:20em;overflow:auto"><b>{escape(title)}</b>{preformatted(text)}</div>' for title, text in cells
         )
         return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{panes}</div>'
 
