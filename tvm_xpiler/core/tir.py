@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,7 @@ from tvm.target.codegen import (
     llvm_get_system_triple,
     llvm_is_valid_cpu,
 )
-from tvm.tirx import IntImm, PrimFunc
+from tvm.tirx import FloatImm, IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
 __all__ = [
@@ -164,6 +165,18 @@ def with_buffers(func: PrimFunc, renewed: Callable[[Any], Any]) -> PrimFunc:
         return seen[-1][1]
 
     return tvm_ffi.structural_map(func, (type(func.params[0]), mapped)) if len(func.params) else func
+
+
+def with_exact_doubles(func: PrimFunc) -> PrimFunc:
+    """Return a function whose float64 constants are calls of CUDA's ``__longlong_as_double``: TVM's CUDA text rounds them to 15 decimals."""
+
+    def changed(e: Any) -> Any:
+        if str(e.ty) != "float64" or float(f"{float(e.value):.15f}") == float(e.value):
+            return e
+        bits = int.from_bytes(struct.pack(">d", float(e.value)), "big", signed=True)
+        return tirx.call_pure_extern("float64", "__longlong_as_double", IntImm("int64", bits))
+
+    return tvm_ffi.structural_map(func, (FloatImm, changed))
 
 
 def with_reciprocals(func: PrimFunc) -> PrimFunc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from tvm_xpiler.core.tir import (
     identical,
     source_only,
     tirx,
+    with_exact_doubles,
 )
 from tvm_xpiler.core.toolchain import compile_cuda
 from tvm_xpiler.emit.c_source import helpers
@@ -108,7 +110,7 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": as_parameters(scheduled_by(plan, func)["main"])})
     try:
-        declared, rounded = declarable(scheduled["main"])
+        declared, rounded = declarable(with_exact_doubles(scheduled["main"]))
         # CSE's variables are left behind unused, and nvcc finds the sums itself.
         with nullcontext() if platform is Platform.CUDA and not rounded and cuda_device() else source_only():
             built = compile_module(IRModule({"main": declared}), _target(platform, arch), "tirx.disable_cse_tir", "tirx.use_async_copy")
@@ -167,6 +169,9 @@ def _cleaned(source: str, entry: str) -> str:
     start = source.index('extern "C" __global__')
     kernels = re.sub(r'^extern "C" __global__[^{;]*;\n', "", source[start:], flags=re.MULTILINE)
     kernels = re.sub(r"-?0x[0-9a-f.]+p[+-]\d+f/\*([^*]*)\*/", lambda m: _literal(m.group(0)), kernels)
+    kernels = re.sub(
+        r"__longlong_as_double\(\(int64_t\)(-?\d+)\)", lambda m: repr(struct.unpack(">d", struct.pack(">q", int(m[1])))[0]), kernels
+    )
     kernels = re.sub(r"\bmain_kernel\b", f"{entry}_kernel", kernels)
     kernels = re.sub(r"\bmain_kernel_(\d+)\b", rf"{entry}_kernel_\1", kernels)
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
@@ -255,8 +260,6 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
 
 def _literal(exact: str) -> str:
     """Return a decimal literal that is exactly the value of TVM's hexadecimal one."""
-    import struct
-
     value = float.fromhex(exact.split("f/*")[0])
     short = repr(value)
     for digits in range(6, 18):

@@ -78,6 +78,7 @@ class Original:
         elements, degree = 0, 1.0
         finite = {t.name: np.zeros(t.size, dtype=bool) for t in problem.outputs}  # in some run: what overflows everywhere shows nothing
         sets = [(number, make(problem, kind, self.seed, self.int_range)) for number, kind in enumerate(KINDS, 1) if kind in kinds]
+        # Near thresholds numbers tie: there inputs are the numbers that they are, so that it is no matter which of two equal ones is chosen.
         sets.append((0, thresholds(problem, [o.source.text for o in (self.oracle, text)], self.seed, self.int_range)))
         for number, data in sets:
             key = (number, fingerprint(*(part for name, array in data.arrays.items() for part in (name, array.tobytes()))))
@@ -104,7 +105,8 @@ class Original:
     def _run(self, oracle: Oracle, data: InputSet, number: int) -> _Ran | NotShown:
         fill = poisoned(self.problem)
         try:
-            run = oracle.run("algebraic", self.problem, data.arrays, fill, budget=_SECONDS, draw=1000 * self.seed + number)
+            draw = 1000 * self.seed + number if number else 0
+            run = oracle.run("algebraic", self.problem, data.arrays, fill, budget=_SECONDS, draw=draw)
         except RunError as error:
             return NotShown(f"no run on residues: {error.message}")
         if run.sampled or run.where is not None:

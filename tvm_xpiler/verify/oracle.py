@@ -302,7 +302,7 @@ class Oracle:
             budget: Stop after so many seconds with the blocks done by then; None runs all.
             timeout: Kill the process after so many seconds; the oracle's own by default.
             filling: The 32-bit word that device and on-chip memory holds before anything writes it.
-            draw: For ``algebraic``, which random residues the inputs have.
+            draw: For ``algebraic``, which random residues the inputs have; 0 gives them those of their values.
 
         Raises:
             RunError: XP205 on a crash or timeout; XP301, XP302.
