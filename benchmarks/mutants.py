@@ -34,7 +34,10 @@ RULES: dict[str, tuple[str, Callable[[re.Match[str]], str]]] = {
 
 _LITERAL = r"(?<![\w.])(\d+\.\d+(?:e[+-]?\d+)?)f"
 HIDING: dict[str, tuple[str, Callable[[re.Match[str]], str]]] = {
-    "constant nudged": (_LITERAL, lambda m: f"{float(m.group(1)) * (1 + 4e-7):.9e}f" if float(m.group(1)) else m.group(0)),
+    "constant nudged": (
+        _LITERAL,
+        lambda m: f"{float(m.group(1)) * (1 + 4e-7):.9e}f" if 0 < float(m.group(1)) < 3.4028e38 else m.group(0),
+    ),
     "epsilon changed": (r"(?<![\w.])(\d\.\d+e-(?:0[4-9]|[1-9]\d))f", lambda m: f"{float(m.group(1)) * 1.01:.9e}f"),
     "last term dropped": (r"(for \(int \w+ = 0; \w+ < )(\d+)", lambda m: f"{m.group(1)}{int(m.group(2)) - 1}"),
     "first term dropped": (r"(for \(int \w+ = )0(; \w+ < )", lambda m: f"{m.group(1)}1{m.group(2)}"),

@@ -44,6 +44,17 @@ __global__ void f(const float* x, float* y) {
 """
     + HEAD
 )
+LARGEST = (
+    """
+__global__ void f(const float* x, float* y) {
+  const float* row = x + blockIdx.x * 256;
+  float best = -3.4e38f;
+  for (int i = 0; i < 256; ++i) best = fmaxf(best, row[i]);
+  for (int i = 0; i < 256; ++i) y[blockIdx.x * 256 + i] = row[i] - best;
+}
+"""
+    + HEAD
+)
 
 
 def _judge(tmp_path: Path, first: str, second: str) -> str:
@@ -64,6 +75,7 @@ def _judge(tmp_path: Path, first: str, second: str) -> str:
         (SOFTMAX, "float sum = 0.0f", "float sum = 1e-9f"),
         (SOFTMAX, "sum += expf(row[i] - best)", "sum += expf((row[i] - best) * 1.0000001f)"),
         (SOFTMAX, "expf(row[i] - best) / sum", "expf(row[i] - best) / (sum + 1e-12f)"),
+        (LARGEST, "-3.4e38f", "-3.4001e38f"),
     ],
 )
 def test_what_hides_under_a_tolerance_is_not_bounded(tmp_path: Path, text: str, old: str, new: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.fingerprint import fingerprint
 from tvm_xpiler.core.kernels import Problem
-from tvm_xpiler.verify.inputs import InputSet, make, poisoned, thresholds
+from tvm_xpiler.verify.inputs import InputSet, beyond, make, poisoned, thresholds
 from tvm_xpiler.verify.oracle import Array, Oracle
 
 Q = 2**55 + 3  # the smaller prime of semantics/algebraic.h
@@ -79,7 +79,9 @@ class Original:
         finite = {t.name: np.zeros(t.size, dtype=bool) for t in problem.outputs}  # in some run: what overflows everywhere shows nothing
         sets = [(number, make(problem, kind, self.seed, self.int_range)) for number, kind in enumerate(KINDS, 1) if kind in kinds]
         # Near thresholds numbers tie: there inputs are the numbers that they are, so that it is no matter which of two equal ones is chosen.
-        sets.append((0, thresholds(problem, [o.source.text for o in (self.oracle, text)], self.seed, self.int_range)))
+        texts = [o.source.text for o in (self.oracle, text)]
+        sets.append((0, thresholds(problem, texts, self.seed, self.int_range)))
+        sets += [(0, data) for data in beyond(problem, texts, self.seed, self.int_range)]
         for number, data in sets:
             key = (number, fingerprint(*(part for name, array in data.arrays.items() for part in (name, array.tobytes()))))
             if key not in self._ran:

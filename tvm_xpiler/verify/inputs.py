@@ -22,6 +22,7 @@ KINDS = ("random", "negative", "one-hot", "positive", "ramp", "signed zeros", "l
 
 _LITERAL = re.compile(r"(?<![\w.])\d+\.\d*(?:[eE][+-]?\d+)?")
 _THRESHOLD, _MOST_THRESHOLDS = 1e6, 64  # the largest number that inputs are drawn around, and how many
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,26 @@ def thresholds(problem: Problem, texts: Sequence[str], seed: int, int_range: int
         if "float" in tensor.dtype:
             arrays[tensor.name] = rng.choice(values, len(arrays[tensor.name])).astype(numpy_dtype(tensor.dtype))
     return InputSet("threshold", arrays)
+
+
+def beyond(problem: Problem, texts: Sequence[str], seed: int, int_range: int) -> list[InputSet]:
+    """Return inputs all of which lie beyond the largest numbers that programs mention, such as starts of maxima: one set below, one above.
+
+    There are none where no number is that large.
+    """
+    said = {n for text in texts for n in map(float, _LITERAL.findall(text)) if _THRESHOLD < n <= _LARGEST}
+    if not said:
+        return []
+    values = np.array(sorted({min(n * (1 + 2.0**-k), _LARGEST) for n in said for k in range(10, 24)}))
+    sets = []
+    for sign, kind in ((-1, "extreme negative"), (1, "extreme positive")):
+        rng = np.random.default_rng([seed, len(KINDS) + 1])
+        arrays = make(problem, "random", seed, int_range).arrays
+        for tensor in problem.inputs:
+            if tensor.dtype in {"float32", "float64"}:
+                arrays[tensor.name] = (sign * rng.choice(values, len(arrays[tensor.name]))).astype(tensor.dtype)
+        sets.append(InputSet(kind, arrays))
+    return sets
 
 
 def input_sets(problem: Problem, seed: int, int_range: int, count: int) -> Iterator[InputSet]:
