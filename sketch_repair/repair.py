@@ -222,7 +222,7 @@ class _Repair:
     def _blamed(self, broken: Broken, whole: Plan, kept: tuple[int, ...], done: Applied) -> _Refusal:
         """Lay a broken limit at the last step that could have to do with it."""
         suspects = {
-            "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",),
+            "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",), "parted": ("decompose_reduction", "compute_at", "reverse_compute_at"),
             "unrolled": ("unroll",), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
         }.get(broken.limit, ())  # fmt: skip
         last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]

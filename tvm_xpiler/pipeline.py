@@ -214,7 +214,7 @@ def plan_for(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned | No
     Raises:
         EmitError: XP603 when the user's own plan cannot be used.
     """
-    if not spec.planned or lifted.grade != "A" or not (options.proposers or options.plan or options.tune):
+    if not spec.planned or lifted.grade != "A" or not (options.proposers or options.plan is not None or options.tune):
         return None
     task = Task.of(lifted.func, spec)
     if options.plan is None:

@@ -192,3 +192,22 @@ def test_the_smallest_part_that_fails() -> None:
     assert wide is not None
     assert "2048 threads" in wide.reason
     assert 0 not in wide.steps
+
+
+def test_a_chip_s_memory_does_not_outlive_its_kernel() -> None:
+    plan = _plan("""
+i0, i1 = split(C.i, [None, 16])
+bind(i0, "blockIdx.x")
+bind(i1, "threadIdx.x")
+C_local = cache_write(C, 0, "local")
+reverse_compute_at(C_local, i1)
+decompose_reduction(C, i0)
+bind(D.i, "blockIdx.x")
+bind(C_init[0], "blockIdx.x")
+""")
+    done = apply(plan, _gemm())
+    assert isinstance(done, Applied), done
+    broken = broken_limit(done.schedule, GPU)
+    assert broken is not None
+    assert broken.limit == "parted"
+    assert isinstance(repair(plan, _gemm(), GPU), Repaired)

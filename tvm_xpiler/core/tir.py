@@ -80,6 +80,17 @@ def is_matched(func: PrimFunc, buffer: Any) -> bool:
     return any(found)
 
 
+def accessed(nest: Any) -> list[tuple[str, Any]]:
+    """Return the names of the blocks of a nest, each with every buffer that it says it reads or writes."""
+    found: list[tuple[str, Any]] = []
+
+    def visit(block: Any) -> None:
+        found.extend((str(block.name_hint), region.source) for region in (*block.reads, *block.writes))
+
+    tvm_ffi.structural_walk(nest, (SBlock, visit))
+    return found
+
+
 def cpu_features(name: str) -> frozenset[str] | None:
     """Return what LLVM says a processor has; None where it does not know the name."""
     if not llvm_is_valid_cpu(name, llvm_get_system_triple()):

@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, compile_module, lowered_allocations, source_only
+from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed, compile_module, lowered_allocations, source_only
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
 
@@ -24,7 +24,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``bounds``, or ``lowering`` where TVM itself gives up later.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``bounds``, or ``lowering`` where TVM itself gives up later.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -51,12 +51,30 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
         found = _nest(nest, machine)
         if found is not None:
             return found
+    parted = _parted(nests) if machine.kind == "gpu" else None
+    if parted is not None:
+        return parted
     beyond = overrun(original, sch.mod) if original is not None else None
     if beyond is not None:
         return Broken("bounds", _held([beyond.block]), beyond.message, False)
     if machine.kind != "gpu":
         return None
     return _shared(sch.mod, machine) or (None if built else _pipelined(sch.mod, machine))
+
+
+def _parted(nests: list[Any]) -> Broken | None:
+    """Find a buffer on a chip that two kernels use: nothing of it is left when the second begins."""
+    users: dict[Any, int] = {}
+    for number, nest in enumerate(nests):
+        for block, buffer in accessed(nest):
+            if buffer.scope() != "global" and users.setdefault(buffer, number) != number:
+                return Broken(
+                    "parted",
+                    _held([block]),
+                    f"block '{block}' uses '{buffer.name}' of an earlier kernel, which is in {buffer.scope()} memory",
+                    False,
+                )
+    return None
 
 
 def _pipelined(module: IRModule, machine: Machine) -> Broken | None:
