@@ -27,17 +27,17 @@ _PAGE = 2000  # kernels
 def measured(title: str, jobs: list[Job], setup: Setup) -> list[Record]:
     """Run a batch and print what it cost."""
     began = time.perf_counter()
-    ends: list[float] = []
-    records = run(jobs, setup, lambda record, known: ends.append(time.perf_counter() - began))
-    wall, spent = time.perf_counter() - began, sum(r["seconds"] for r in records)
-    half = len(ends) // 2
-    processes = setup.processes or 1
-    print(f"{title}: {len(jobs)} kernels in {wall:.1f} s, {60 * len(jobs) / wall:.0f} a minute, {processes} at once")
-    if all(r["seconds"] for r in records) and len(ends) > 20 and ends[half] > 1:
-        seconds = sorted(r["seconds"] for r in records)
+    records = run(jobs, setup)
+    wall, processes = time.perf_counter() - began, setup.processes or 1
+    ended = [r for r in records if r["seconds"]]  # the others were killed at a limit
+    spent = sum(r["seconds"] for r in ended) + setup.limits.seconds * sum(r["status"] == "timeout" for r in records)
+    late = f", {len(records) - len(ended)} over a limit" if len(ended) < len(records) else ""
+    print(f"{title}: {len(jobs)} kernels in {wall:.1f} s, {60 * len(jobs) / wall:.0f} a minute, {processes} at once{late}")
+    if len(ended) > 20 and wall > 1:
+        seconds = sorted(r["seconds"] for r in ended)
         print(
             f"  seconds of a kernel: median {statistics.median(seconds):.2f}, 95th percentile {seconds[int(0.95 * (len(seconds) - 1))]:.2f};"
-            f" peak memory: median {statistics.median(r['peak_mib'] for r in records):.0f} MiB, most {max(r['peak_mib'] for r in records)}"
+            f" peak memory: median {statistics.median(r['peak_mib'] for r in ended):.0f} MiB, most {max(r['peak_mib'] for r in ended)}"
         )
         print(f"  beside the kernels' own time: {(wall * processes - spent) / spent:.1%} (start of the batch and idle ends included)")
     return records
