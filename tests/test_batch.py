@@ -154,15 +154,21 @@ def test_hostile_files_cost_one_finding_each(tmp_path: Path) -> None:
 def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
     folder, out, whole = tmp_path / "kernels", tmp_path / "out", tmp_path / "whole"
     folder.mkdir()
-    for i in range(4):
+    for i in range(8):
         (folder / f"k{i}.cu").write_text(GOOD.format(f"{i}.25f"))
     batch(str(folder), *LAUNCH, "--to", "bang", "-o", str(whole), "-j", "2")
     dice = random.Random(3)
+
+    def known() -> int:
+        return len([p for p in (out / ".batch").glob("*.json") if p.name != "command.json"])
+
     for number in range(3):
         begun = subprocess.Popen(
             command(str(folder), *LAUNCH, "--to", "bang", "-o", str(out), "-j", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(2 + 2 * dice.random())
+        before, end = known(), time.monotonic() + 60
+        while known() == before and time.monotonic() < end:
+            time.sleep(0.05 * dice.random())
         workers = psutil.Process(begun.pid).children(recursive=True)
         begun.send_signal(signal.SIGINT if number == 0 else signal.SIGKILL)
         assert begun.wait(timeout=60) == (130 if number == 0 else -signal.SIGKILL)

@@ -18,7 +18,7 @@ pytest.importorskip("ray")
 ENDLESS = PLAIN.replace("n < 50", "n >= 0").replace("s *= 0.5f", "s *= 1.0f").replace("n++", "n = 0")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def address() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
@@ -37,7 +37,8 @@ def kernels(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_gives_the_same_report(address: str, kernels: Path, tmp_path: Path) -> None:
+def test_it_gives_the_same_report_and_leaves_nothing_running(address: str, kernels: Path, tmp_path: Path) -> None:
+    """One test, so that there is one cluster at a time."""
     common = (str(kernels), *LAUNCH, "--to", "bang")
     here, there = batch(*common, "-o", str(tmp_path / "here"), "-j", "2"), batch(*common, "-o", str(tmp_path / "there"), "--ray", address)
     assert (here.returncode, there.returncode) == (1, 1), there.stderr
@@ -48,8 +49,6 @@ def test_it_gives_the_same_report(address: str, kernels: Path, tmp_path: Path) -
     again = batch("--resume", "-o", str(tmp_path / "there"))
     assert again.stdout.count("(known)") == 2
 
-
-def test_interrupted_it_leaves_nothing_running(address: str, kernels: Path, tmp_path: Path) -> None:
     (kernels / "endless.cu").write_text(ENDLESS)
     begun = subprocess.Popen(
         command(str(kernels / "endless.cu"), *LAUNCH, "--timeout", "60", "--to", "bang", "-o", str(tmp_path / "out"), "--ray", address),

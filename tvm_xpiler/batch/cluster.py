@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from tvm_xpiler.batch.store import tool_fingerprint
 from tvm_xpiler.core.errors import ConfigError
 
 _RETRIES = 3  # of a task whose node is lost
+_TICK = 0.5  # seconds between two looks for an interrupt
 _GRACE = 10.0  # seconds for a cluster to answer, and for tasks to be cancelled
 
 
@@ -58,6 +61,14 @@ def on_cluster(
         told = (str(error).splitlines() or [""])[0][:160]
         raise ConfigError("XP608", f"no Ray cluster at '{address}': {told}", hint="ray start --head, or --ray local") from None
     running: dict[Any, Job] = {}
+    interrupted = threading.Event()  # Ray loses exceptions that signals raise within it
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interrupt) if main else None
     try:
         task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_on_node)
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -69,7 +80,12 @@ def on_cluster(
                 running[task.remote(job, version, limits, entry, arguments(job), shared)] = job
             if not running:
                 return
-            (done,), _ = ray.wait(list(running), num_returns=1)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=_TICK)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            if not ready:
+                continue
+            done = ready[0]
             job = running.pop(done)
             try:
                 ended = ray.get(done)
@@ -77,6 +93,8 @@ def on_cluster(
                 ended = Ended(job, "crashed", f"its task was lost: {(str(error).splitlines() or [''])[0][:160]}")
             yield ended
     finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
         for left in running:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.cancel(left, force=True)
