@@ -227,7 +227,7 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
         "lifted": 'for i:\n  with T.sblock("y"):\n    T.writes(y[i])\n    y[i] = 0\n',
         "origins": {"y": [2]},
     }
-    code = "void relu() {\n  y[i] = max(x[i], 0);\n  memcpy(y, d_y, n);\n  z = y[i];\n}\n"
+    code = "void relu() {\n  y[i] = max(x[i], 0);\n  memcpy(y, d_y, n);\n  z = cast(y[i]);\n}\n"
     told = {"summary": ["tested: all"], "proof": [], "notes": [], "round_trip": "", "text": code, "curve": [None, 3e-6, 2e-6, 2e-6]}
     record["targets"] = {"cuda": {"verdict": "tested", **told}}
     (tmp_path / "page.html").write_text(page([record | {"name": f"{i} & <b>.cu"} for i in range(2000)]))

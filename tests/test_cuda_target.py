@@ -31,3 +31,5 @@ def test_double_constants_are_exact(target: str) -> None:
     assert made.plan is not None
     assert "1.25e-19" in made.text
     assert "0.6666666666666666" in made.text
+    none = text.replace("2.0 / 3", "(x[i] > 0.5f ? (double)NAN : (double)INFINITY)")
+    assert translate(SourceFile("k.cu", none), target, options).targets[target].emitted.plan is not None

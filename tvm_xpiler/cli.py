@@ -77,6 +77,8 @@ def translate(
 
     if bool(kernels) == (manifest is not None):
         raise click.UsageError("give kernel files, or --manifest")
+    if o["tune"] and o["plan_file"]:
+        raise click.UsageError("a plan of your own is not searched for: give --plan or --tune")
     entries = [Entry(path, options_of(o)) for path in kernels]
     if manifest:
         common = {**planning(o), "prove": o["prove"], "round_trip": o["round_trip"], "tune": o["tune"] or 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-class _Table(SphinxDirective):
+class _Table(SphinxDirective, ABC):
     """A table whose cells are Markdown or plain text."""
 
     head: tuple[str, ...] = ()
 
+    @abstractmethod
     def rows(self) -> list[tuple[str, ...]]:
-        raise NotImplementedError
+        """Return the cells of each row below the head."""
 
     def run(self) -> list[nodes.Node]:
         text = ["```{list-table}", ":header-rows: 1", ""]

@@ -79,7 +79,7 @@ def _writes(line: str, buffer: str) -> bool:
     name = re.escape(buffer)
     return bool(
         re.search(rf"(?<![\w.]){name}\[.*\] *[-+*]?=(?!=)", line)
-        or re.search(rf"\w*(?:memcpy|store|st)\w*\(\s*(?:\([^()]*\)\s*)?\(?&?{name}\b", line)
+        or re.search(rf"\w*(?:memcpy|store)\w*\(\s*(?:\([^()]*\)\s*)?\(?&?{name}\b", line)
     )
 
 

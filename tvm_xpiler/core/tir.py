@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
@@ -182,9 +183,10 @@ def with_exact_doubles(func: PrimFunc) -> PrimFunc:
     """Return a function whose float64 constants are calls of CUDA's ``__longlong_as_double``: TVM's CUDA text rounds them to 15 decimals."""
 
     def changed(e: Any) -> Any:
-        if str(e.ty) != "float64" or float(f"{float(e.value):.15f}") == float(e.value):
+        value = float(e.value)
+        if str(e.ty) != "float64" or not isfinite(value) or float(f"{value:.15f}") == value:
             return e
-        bits = int.from_bytes(struct.pack(">d", float(e.value)), "big", signed=True)
+        bits = int.from_bytes(struct.pack(">d", value), "big", signed=True)
         return tirx.call_pure_extern("float64", "__longlong_as_double", IntImm("int64", bits))
 
     return tvm_ffi.structural_map(func, (FloatImm, changed))

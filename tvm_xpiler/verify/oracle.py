@@ -126,6 +126,10 @@ def _set_locals(cxx: str, value: str) -> tuple[str, ...]:
     return (flag,) if probe.returncode == 0 else ()
 
 
+def _contents(files: Mapping[Path, bytes]) -> list[str | bytes]:
+    return [part for path, content in files.items() for part in (str(path), content)]
+
+
 class Oracle:
     """One source file, built up to nine ways.
 
@@ -246,9 +250,8 @@ class Oracle:
             run_compiler([cxx, "-no-pie", "unit.o", str(library / "runtime.o"), "-o", "program"], work)
 
         library = cached(fingerprint("runtime", *basis), runtime)
-        header = cached(fingerprint("header", str(self.header), self.header.read_bytes(), *basis), precompiled)
-        contents = (part for path, content in files.items() for part in (str(path), content))
-        return cached(fingerprint("unit", *self.defines, *basis, self.text, *contents), unit) / "program"
+        header = cached(fingerprint("header", *_contents(included(f'#include "{self.header}"', folder)), *basis), precompiled)
+        return cached(fingerprint("unit", *self.defines, *basis, self.text, *_contents(files)), unit) / "program"
 
     # ---- running ----
     def record(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 20.0) -> list[list[str]]:
