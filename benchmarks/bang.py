@@ -23,6 +23,7 @@ def compared(entry: Any, chip: str) -> tuple[str, str, float, float]:
     from tvm_xpiler.core.errors import XpilerError
     from tvm_xpiler.core.platforms import Platform
     from tvm_xpiler.core.source import SourceFile, read_source
+    from tvm_xpiler.core.targets import TargetSpec
     from tvm_xpiler.session import Options, Session, oracle_of
     from tvm_xpiler.verify.estimate import estimate
 
@@ -30,7 +31,7 @@ def compared(entry: Any, chip: str) -> tuple[str, str, float, float]:
         session = Session(read_source(entry.file), None, entry.options)
         problem = session.problem()
         lifted = session.lift(problem)
-        text = emit_bang(lifted.func, problem, chip).text
+        text = emit_bang(lifted.func, problem, TargetSpec("bang", chip)).text
         ours = estimate(oracle_of(read(SourceFile("ours.mlu", text), Platform.BANG), Options()), problem, CHIPS[chip])
         original = estimate(session.oracle, problem, CHIPS[chip])
     except XpilerError as error:

@@ -166,13 +166,13 @@ def main() -> None:
             continue
         if lifted.grade != "A":
             continue
-        for target in ("llvm", "cuda", "hip"):
+        for target in ("llvm", "cuda", "hip", "bang"):
             task = Task.of(lifted.func, TargetSpec(target))
             try:
                 plan = Rules().propose(task, 1).plans[0]
             except ScheduleError:
                 continue
-            if len(plan) > 2 and not fails(plan, task):
+            if len(plan) > 1 and not fails(plan, task):
                 tasks.append((entry, target, task, plan))
     print(f"{len(tasks)} plans of {len({id(t[0]) for t in tasks})} kernels")
     rng = random.Random(options.seed)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from math import prod
 
+from codegen_bang.asked import Refusal
 from codegen_bang.imperative import imperative_kernels
-from codegen_bang.kernel import Kernel, scalar_kernel
-from codegen_bang.matrix import matrix_kernel
-from codegen_bang.stage import Stage, stages
-from codegen_bang.transpose import transpose_kernel
+from codegen_bang.kernel import Kernel
+from codegen_bang.plans import bang_plan, kernels_of
+from codegen_bang.stage import stages
 from codegen_bang.vectorize import TYPES
-from codegen_bang.vectors import vector_kernel
-from tvm_xpiler.core.chips import CHIPS, CORES, DEFAULT_CHIP, Chip
+from tvm_xpiler.core.chips import CHIPS, CORES, Chip
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
+from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, PrimFunc
-from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
+from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name, scheduled_by
+from tvm_xpiler.schedule.plan import Plan
 
 _HELPERS = """__mlu_func__ int larger(int a, int b) { return a > b ? a : b; }
 __mlu_func__ int smaller(int a, int b) { return a < b ? a : b; }
@@ -32,47 +33,38 @@ _MACROS = {
 }
 
 
-def emit_bang(func: PrimFunc, problem: Problem, arch: str | None = None) -> Emitted:
+def emit_bang(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None = None) -> Emitted:
     """Emit BANG C for a lifted function.
 
     Args:
         func: The function; its parameters are the problem's tensors in order.
         problem: The kernel's parameters.
-        arch: One of :data:`tvm_xpiler.core.chips.CHIPS`.
+        spec: ``bang``; its architecture is one of :data:`tvm_xpiler.core.chips.CHIPS`.
+        plan: What the kernels are asked; that of the rules by default.
 
     Raises:
-        EmitError: XP401 where there is no form; XP402 for an unknown chip.
+        EmitError: XP401 where there is no form, or the plan is refused; XP402 for an unknown chip.
     """
-    chip = CHIPS.get(arch or DEFAULT_CHIP)
-    if chip is None:
-        raise EmitError("XP402", f"unknown chip '{arch}'", hint=f"known: {', '.join(CHIPS)}")
-    found = stages(func)
+    chip = CHIPS[spec.machine.name]
     if any(t.dtype == "float64" for t in problem.tensors):
         raise EmitError("XP401", "BANG has no double, and a parameter points to doubles")
     entry = entry_name(problem)
-    if found is None:
-        kernels, notes = imperative_kernels(func, entry, chip), []
+    module, notes = IRModule({"main": func}), []
+    if stages(func) is None:
+        kernels = imperative_kernels(func, entry, chip)
     else:
-        kernels = [(f"{entry}_{stage.name}", best(stage, f"{entry}_{stage.name}", chip)) for stage in found]
+        plan = bang_plan(func, spec.machine) if plan is None else plan
+        module = scheduled_by(plan, func)
+        made = kernels_of(module, func, chip, f"{entry}_")
+        if isinstance(made, Refusal):
+            raise EmitError("XP401", f"the plan cannot be used: {made.message}")
+        kernels = made
         cost = sum(kernel.cost for _, kernel in kernels)
         notes = [f"estimate: {cost:.3g} bytes of vector work per core on {chip.name}; no chip was used"]
-    text = _document(kernels, problem, func, chip)
+    text = _document(kernels, problem, module["main"], chip)
     notes += [note for _, kernel in kernels for note in kernel.notes]
-    return Emitted(
-        "bang", text, ".mlu", None, IRModule({"main": func}), None, (), tuple(notes), "narrow" if "float64" in func.script() else "tracked"
-    )
-
-
-def best(stage: Stage, name: str, chip: Chip) -> Kernel:
-    """Return the kernel of a stage that our estimate prefers."""
-    candidates = [
-        matrix_kernel(stage, name, chip),
-        transpose_kernel(stage, name, chip),
-        vector_kernel(stage, name, chip, "spatial"),
-        vector_kernel(stage, name, chip, "reduction"),
-        scalar_kernel(stage, name, chip),
-    ]
-    return min((kernel for kernel in candidates if kernel is not None), key=lambda kernel: kernel.cost)
+    rounding = "narrow" if "float64" in func.script() else "tracked"
+    return Emitted("bang", text, ".mlu", plan, module, None, (), tuple(notes), rounding)
 
 
 def _document(kernels: list[tuple[str, Kernel]], problem: Problem, func: PrimFunc, chip: Chip) -> str:

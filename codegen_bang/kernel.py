@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
+from codegen_bang.asked import Asked, Refusal
 from codegen_bang.stage import Axis, Stage, stride
 from codegen_bang.vectorize import TYPES, Text
 from tvm_xpiler.core.chips import CORES, RATES, Chip
@@ -22,12 +23,14 @@ class Kernel:
         buffers: Its parameters, in order.
         cost: Our estimate, in bytes of vector work of the busiest core that it is worth; nothing was measured on a chip.
         notes: Where scalar code was needed.
+        asked: What a schedule would ask to have just this kernel.
     """
 
     text: str
     buffers: tuple[Any, ...]
     cost: float
     notes: tuple[str, ...] = ()
+    asked: Asked = field(default_factory=Asked)
 
 
 def frame(stage: Stage, taken: tuple[str, ...] = ()) -> tuple[Text, tuple[Any, ...]]:
@@ -54,17 +57,18 @@ def signature(name: str, buffers: tuple[Any, ...], written: Any, text: Text) -> 
     return f"__mlu_entry__ void {name}({', '.join(parts)}) {{"
 
 
-def merged(stage: Stage) -> Stage:
-    """Join the last output axes where all addresses run through them as through one."""
-    while len(stage.spatial) > 1:
+def merged(stage: Stage, count: int | None = None) -> tuple[Stage, int]:
+    """Join the last output axes where all addresses run through them as through one, at most ``count``; return how many that are."""
+    joined = 1
+    while len(stage.spatial) > 1 and joined != count:
         outer, inner = stage.spatial[-2:]
         accesses = [(stage.buffer, stage.indices), *((source(n), n.indices) for n in loads(stage.value))]
         for held, indices in accesses:
             a, b = stride(held, indices, outer.var), stride(held, indices, inner.var)
             if a is None or b is None or a != b * inner.extent:
-                return stage
+                return stage, joined
         if stage.guard is not None or _outside_loads(stage.value, outer.var) or _outside_loads(stage.value, inner.var):
-            return stage
+            return stage, joined
         zero = {outer.var: tirx.const(0, str(outer.var.ty))}
         stage = replace(
             stage,
@@ -72,7 +76,8 @@ def merged(stage: Stage) -> Stage:
             indices=tuple(replaced(i, zero) for i in stage.indices),
             value=replaced(stage.value, zero),
         )
-    return stage
+        joined += 1
+    return stage, joined
 
 
 def _outside_loads(e: Any, v: Any) -> bool:
@@ -109,8 +114,10 @@ def joined(kind: str, a: str, b: str) -> str:
     return {"add": f"{a} + {b}", "mul": f"{a} * {b}", "max": f"{a} > {b} ? {a} : {b}"}.get(kind, f"{a} < {b} ? {a} : {b}")
 
 
-def scalar_kernel(stage: Stage, name: str, chip: Chip) -> Kernel:
+def scalar_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
     """Return the kernel that computes one element after the other: what every stage has."""
+    if asked.cuts or asked.vector:
+        return Refusal("unread", stage.name, f"scalar code of block '{stage.name}' has no pieces, and its loops are cut")
     text, buffers = frame(stage)
     dtype, ctype = stage.dtype, TYPES[stage.dtype]
     tasks = prod((a.extent for a in stage.spatial), start=1)
@@ -136,4 +143,4 @@ def scalar_kernel(stage: Stage, name: str, chip: Chip) -> Kernel:
     steps = tasks * prod((a.extent for a in stage.reduces), start=1)
     accesses = steps * len(loads(stage.value)) + tasks
     cost = -(-accesses // (chip.clusters * CORES)) * RATES.far_scalar
-    return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: scalar code",))
+    return Kernel("\n".join(lines) + "\n", buffers, cost, (f"{stage.name}: scalar code",), Asked("scalar"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from codegen_bang.asked import Asked, Refusal
 from codegen_bang.composites import plain
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.stage import Axis, Stage, stride
@@ -68,20 +69,28 @@ class Tile:
     ahead: bool
 
 
-def matrix_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
-    """Return a contraction's kernel, the cheapest by estimate, or None where a stage is no such thing.
+def matrix_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
+    """Return a contraction's kernel, of those that are asked the cheapest by estimate.
 
     Weights in WRAM are read in the order in which they were copied, rows of columns first, as public kernels do; on the chip
     ``__bang_reshape_filter`` may be needed. The chips of the 200 series multiply integers alone.
     """
-    if chip.address > 1:
-        return None
-    seen = contraction(stage)
+    seen = contraction(stage) if chip.address == 1 else None
     if seen is None:
-        return None
-    legal = [tile for tile in _tiles(seen) if _fits(seen, tile, chip)]
+        return Refusal("unit", stage.name, f"block '{stage.name}' is no contraction as the matrix unit of {chip.name} takes them")
+    if asked.vector or asked.unread(seen.row, seen.depth, seen.column) or asked.cut(seen.column) not in {(), (_LANES,)}:
+        return Refusal(
+            "unread",
+            stage.name,
+            f"tiles of block '{stage.name}' are cut along one axis of rows and one of the depth, {_LANES} columns each",
+        )
+    tiles = _tiles(seen, asked)
+    if not tiles:
+        return Refusal("unread", stage.name, f"block '{stage.name}' has no such tiles: rows share weights that are loaded in one step")
+    legal = [tile for tile in tiles if _unfit(seen, tile, chip) is None]
     if not legal:
-        return None
+        least = min(tiles, key=lambda t: t.rows * t.depth)
+        return _unfit(seen, least, chip) or _unfit(seen, tiles[0], chip)  # type: ignore[return-value]
     tile = min(legal, key=lambda t: _cost(seen, t, chip))
     return _Writer(seen, tile, name, chip).kernel()
 
@@ -120,23 +129,26 @@ def _step(load: Any, v: Any) -> int | None:
     return stride(source(load), load.indices, v)
 
 
-def _tiles(c: Contraction) -> list[Tile]:
-    """Return the tiles that are worth a look."""
+def _tiles(c: Contraction, asked: Asked) -> list[Tile]:
+    """Return the tiles that are worth a look: those that are asked."""
     depths = {c.depth.extent} if c.depth.extent <= _MOST_DEPTH else set()
     depths |= {d for d in (512, 256, 128, 64) if d < c.depth.extent}
+    cut = asked.cut(c.row)
     found = []
-    for rows in (m for m in _ROWS if m <= c.row.extent):
-        for depth in depths:
+    for rows in cut[-1:] or [m for m in _ROWS if m <= c.row.extent]:
+        for depth in asked.cut(c.depth)[-1:] or depths:
             steps = prod((axis.extent for axis in c.outer), start=-(-c.depth.extent // depth))
             counts = [1, *(t for t in (2, 4, 8, 16, 32) if rows * t < 2 * c.row.extent)] if steps == 1 else [1]
+            if cut:
+                counts = [prod(cut[:-1])] if steps == 1 or len(cut) == 1 else []
             for tiles in counts:
-                found.append(Tile(rows, tiles, depth, False))
-                if tiles > 1 or steps > 1:
-                    found.append(Tile(rows, tiles, depth, True))
+                both = [False, True] if tiles > 1 or steps > 1 else [False]
+                found += [Tile(rows, tiles, depth, ahead) for ahead in both if asked.ahead in {None, ahead}]
     return found
 
 
-def _fits(c: Contraction, t: Tile, chip: Chip) -> bool:
+def _unfit(c: Contraction, t: Tile, chip: Chip) -> Refusal | None:
+    """Say why tiles do not fit on the chip; None where they do."""
     size, copies = BYTES[c.a.dtype], 2 if t.ahead else 1
     steps = _steps(c, t)
     results = (2 if t.tiles > 1 and t.ahead else 1) + (steps > 1)
@@ -144,7 +156,11 @@ def _fits(c: Contraction, t: Tile, chip: Chip) -> bool:
     if c.turned:
         nram += (1 + (copies if steps > 1 else 1)) * t.depth * _LANES * size
     wram = (copies if steps > 1 else 1) * t.depth * _LANES * size
-    return nram <= chip.nram - STACK and wram <= chip.wram
+    name, tiles = c.stage.name, f"tiles of {t.rows} rows and a depth of {t.depth}{', twice' if t.ahead else ''}"
+    for limit, taken, room in (("nram", nram, chip.nram - STACK), ("wram", wram, chip.wram)):
+        if taken > room:
+            return Refusal(limit, name, f"block '{name}': {tiles} take {taken} bytes of {limit.upper()}; {room} are there")
+    return None
 
 
 def _steps(c: Contraction, t: Tile) -> int:
@@ -231,7 +247,9 @@ class _Writer:
         notes: tuple[str, ...] = (f"{c.stage.name}: weights are copied to WRAM as they lie",)
         if t.ahead:
             notes += (f"{c.stage.name}: the next tile is copied while one is computed",)
-        return Kernel("\n".join(self.lines) + "\n", self.buffers, _cost(c, t, self.chip), notes)
+        rows = (t.tiles, t.rows) if t.tiles > 1 else (t.rows,)
+        made = Asked("matrix", cuts=((c.row.var, rows), (c.column.var, (_LANES,)), (c.depth.var, (t.depth,))), ahead=t.ahead)
+        return Kernel("\n".join(self.lines) + "\n", self.buffers, _cost(c, t, self.chip), notes, made)
 
     # ---- one step of the depth: rows in turn ----
     def rows_in_turn(self, start: str) -> None:

@@ -50,17 +50,35 @@ class Stage:
 
 def stages(func: PrimFunc) -> list[Stage] | None:
     """Return the stages of a function in normal form (grade A), or None where a block is opaque."""
+    found = []
+    for _, realize in nests(func):
+        if realize is None:
+            return None
+        bound = {value: it.var for value, it in zip(realize.iter_values, realize.block.iter_vars, strict=True)}
+        made = stage(realize, None if type(realize.predicate).__name__ == "IntImm" else replaced(realize.predicate, bound))
+        if made is None:
+            return None
+        found.append(made)
+    return found
+
+
+def nests(func: PrimFunc) -> list[tuple[list[Any], Any]]:
+    """Return the loops, from the outermost, and the realized block of each nest under the root; None where a nest holds more than one."""
     body = func.body.block.body
-    nests = list(body.seq) if type(body).__name__ == "SeqStmt" else [body]
-    found = [_stage(nest) for nest in nests]
-    return None if any(s is None for s in found) else [s for s in found if s is not None]
+    found: list[tuple[list[Any], Any]] = []
+    for nest in body.seq if type(body).__name__ == "SeqStmt" else [body]:
+        loops = []
+        while type(nest).__name__ == "For":
+            loops.append(nest)
+            nest = nest.body
+        found.append((loops, nest if type(nest).__name__ == "SBlockRealize" else None))
+    return found
 
 
-def _stage(nest: Any) -> Stage | None:
-    while type(nest).__name__ == "For":
-        nest = nest.body
-    block = nest.block
-    if type(block.body).__name__ != "BufferStore":
+def stage(realize: Any, guard: Any | None) -> Stage | None:
+    """Return a block as a stage, or None where it is opaque; ``guard`` is a condition on its axes."""
+    block = realize.block
+    if type(block.body).__name__ != "BufferStore" or block.alloc_buffers or block.match_buffers or block.body.buffer.scope() != "global":
         return None
     axes = [(Axis(it.var, int(it.dom.extent)), it.iter_type == tirx.IterVar.CommReduce) for it in block.iter_vars]
     store, value, kind = block.body, block.body.value, None
@@ -69,9 +87,8 @@ def _stage(nest: Any) -> Stage | None:
         if kind is None:
             return None
         value = value.b
-    predicate = nest.predicate
-    bound = {loop: axis.var for loop, (axis, _) in zip(nest.iter_values, axes, strict=True)}
-    guard = None if type(predicate).__name__ == "IntImm" else replaced(predicate, bound)
+    elif any(reducing for _, reducing in axes):  # an update without its initialization
+        return None
     return Stage(
         str(block.name_hint),
         tuple(axis for axis, reducing in axes if not reducing),

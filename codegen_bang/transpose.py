@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 
+from codegen_bang.asked import Asked, Refusal
 from codegen_bang.builtins import VECTOR_TYPES
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.stage import Stage, stride
@@ -15,23 +16,24 @@ from tvm_xpiler.core.expressions import is_load, source
 _SIDES = (4, 8, 16, 32, 64, 128, 256)
 
 
-def transpose_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
-    """Return the kernel of a copy whose source is contiguous along another axis than its target, or None where a stage is no such copy."""
+def transpose_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
+    """Return the kernel of a copy whose source is contiguous along another axis than its target."""
+    no = Refusal("unit", stage.name, f"block '{stage.name}' is no copy that exchanges two axes, which is what {chip.name} transposes")
     if chip.count > 1:  # sides must be whole pieces there
-        return None
+        return no
     load = stage.value
     if stage.kind is not None or stage.guard is not None or not is_load(load) or len(stage.spatial) < 2 or stage.dtype not in VECTOR_TYPES:
-        return None
+        return no
     if str(load.ty) != stage.dtype:
-        return None
+        return no
     column = stage.spatial[-1]
     down = stride(source(load), load.indices, column.var)
     if stride(stage.buffer, stage.indices, column.var) != 1 or down is None or down < 2:
-        return None
+        return no
     row = next((a for a in stage.spatial[:-1] if stride(source(load), load.indices, a.var) == 1), None)
     across = stride(stage.buffer, stage.indices, row.var) if row is not None else None
     if row is None or across is None or across < 2:
-        return None
+        return no
     outer = tuple(a for a in stage.spatial if a is not row and a is not column)
     size, others = BYTES[stage.dtype], prod((a.extent for a in outer), start=1)
 
@@ -42,8 +44,14 @@ def transpose_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
         copies = (h * max(w * size, RATES.piece) + w * max(h * size, RATES.piece)) * RATES.transfer
         return -(-tasks(h, w) // (chip.clusters * CORES)) * (copies + h * w * size + 3 * RATES.call)
 
-    sides = [(min(h, column.extent), min(w, row.extent)) for h, w in product(_SIDES, repeat=2)]
+    if asked.vector or asked.unread(row, column):
+        return Refusal("unread", stage.name, f"block '{stage.name}' is transposed in tiles of two axes, and another one is cut")
+    down_sides, right_sides = asked.cut(column)[-1:] or _SIDES, asked.cut(row)[-1:] or _SIDES
+    sides = [(min(h, column.extent), min(w, row.extent)) for h, w in product(down_sides, right_sides)]
     legal = [(h, w) for h, w in sides if 2 * h * w * size <= chip.nram - STACK]
+    if not legal:
+        least = 2 * size * min(h * w for h, w in sides)
+        return Refusal("nram", stage.name, f"two tiles of block '{stage.name}' take {least} bytes of NRAM; {chip.nram - STACK} are there")
     h, w = min(legal, key=lambda s: cost(*s))
     text, buffers = frame(stage, ("tile", "turned", "h", "w"))
     i, j, ctype = text.name(row.var), text.name(column.var), TYPES[stage.dtype]
@@ -64,4 +72,5 @@ def transpose_kernel(stage: Stage, name: str, chip: Chip) -> Kernel | None:
         "  }",
         "}",
     ]
-    return Kernel("\n".join(lines) + "\n", buffers, cost(h, w))
+    made = Asked("transpose", cuts=((column.var, (h,)), (row.var, (w,))), ahead=False)
+    return Kernel("\n".join(lines) + "\n", buffers, cost(h, w), asked=made)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from math import prod
 
+from codegen_bang.asked import Asked, Refusal
 from codegen_bang.builtins import BINARY, JOINS, POOLS, VECTOR_TYPES
 from codegen_bang.kernel import Kernel, frame, joined, length, merged, neutral, signature, spread
 from codegen_bang.stage import Axis, Stage, stride
@@ -32,22 +33,44 @@ class Pieces:
     cost: float
 
 
-def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | None:
-    """Return the kernel whose vector runs along the last output axis (``over`` is ``spatial``) or along the last reduced one."""
-    if over == "spatial":
-        stage = merged(stage)
-        if not stage.spatial or stride(stage.buffer, stage.indices, stage.spatial[-1].var) != 1:
-            return None
-    elif not stage.reduces or stage.kind not in POOLS or stage.dtype not in VECTOR_TYPES or stage.guard is not None:
-        return None
+def vector_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
+    """Return the kernel whose vector runs along the last output axes, joined where they can be."""
+    axes = stage.spatial
+    no = Refusal("unit", stage.name, f"block '{stage.name}' has no vector along its last output axes")
+    stage, joined = merged(stage, len(asked.vector) or None)
+    along = axes[len(axes) - joined :]
+    if not stage.spatial or stride(stage.buffer, stage.indices, stage.spatial[-1].var) != 1:
+        return no
+    if asked.vector and set(asked.vector) != {a.var for a in along}:
+        return Refusal(
+            "unit", stage.name, f"the axes of the vector of block '{stage.name}' do not lie behind one another, or are not the last"
+        )
+    if asked.unread():
+        return Refusal("unread", stage.name, f"an axis outside of the vector of block '{stage.name}' is cut")
+    return _kernel(stage, name, chip, asked, "spatial", no, along)
+
+
+def pooled_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
+    """Return the kernel whose vector runs along the last reduced axis."""
+    no = Refusal("unit", stage.name, f"block '{stage.name}' has no reduction that pools compute")
+    if not stage.reduces or stage.kind not in POOLS or stage.dtype not in VECTOR_TYPES or stage.guard is not None:
+        return no
+    if asked.vector or asked.unread(stage.reduces[-1]):
+        return Refusal("unread", stage.name, f"block '{stage.name}' is cut along an axis that is not its last reduced one")
+    return _kernel(stage, name, chip, asked, "reduction", no, ())
+
+
+def _kernel(stage: Stage, name: str, chip: Chip, asked: Asked, over: str, no: Refusal, along: tuple[Axis, ...]) -> Kernel | Refusal:
     axis = stage.spatial[-1] if over == "spatial" else stage.reduces[-1]
     text, buffers = frame(stage, ("into", "from"))
     arrays = Arrays(set(text.used))
     v = Vectorizer(text, axis.var, arrays, chip)
     body = _along_output(stage, v) if over == "spatial" else _along_reduction(stage, v)
     if body is None:
-        return None
-    pieces = _pieces(stage, axis, v, chip, over)
+        return no
+    pieces = _pieces(stage, axis, v, chip, over, asked)
+    if isinstance(pieces, Refusal):
+        return pieces
     span = pieces.span
     outer = tuple(a for a in stage.spatial if a is not axis)
     chunks = -(-axis.extent // span) if over == "spatial" else 1
@@ -75,11 +98,15 @@ def vector_kernel(stage: Stage, name: str, chip: Chip, over: str) -> Kernel | No
     )
     if pieces.ahead:
         notes += (f"{stage.name}: the next piece is copied while one is computed",)
-    return Kernel("\n".join(lines) + "\n", buffers, pieces.cost, notes)
+    if over == "spatial":
+        made = Asked("vector", tuple(a.var for a in along), span, ahead=pieces.ahead)
+    else:
+        made = Asked("reduction", cuts=((axis.var, (span,)),), ahead=False)
+    return Kernel("\n".join(lines) + "\n", buffers, pieces.cost, notes, made)
 
 
-def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str) -> Pieces:
-    """Return how the vector is cut at the least cost, as :mod:`tvm_xpiler.verify.estimate` counts it."""
+def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str, asked: Asked) -> Pieces | Refusal:
+    """Return how the vector is cut, as it is asked, at the least cost, as :mod:`tvm_xpiler.verify.estimate` counts it."""
     others = prod((a.extent for a in stage.spatial if a is not axis), start=1)
     repeats = prod((a.extent for a in stage.reduces if a is not axis), start=1)
 
@@ -92,24 +119,41 @@ def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str) -> P
         share = -(-tasks // (chip.clusters * CORES)) * rounds
         return share * max(moved, computed) + min(moved, computed) if ahead else share * (moved + computed)
 
-    unit = _ALIGN if chip.count == 1 else _WHOLE
-
-    def room(size: int) -> int:
-        return (chip.nram - STACK) // max(size, 1) // unit * unit
-
-    extent = axis.extent if chip.count == 1 else -(-axis.extent // unit) * unit
-    longest = min(extent, room(v.arrays.bytes))
-    if over == "reduction" and chip.count > 1:  # it is halved until one piece is left
-        fitting = [unit << i for i in range(20) if unit << i <= room(v.arrays.bytes)]
-        longest = next((n for n in fitting if n >= extent), fitting[-1])
-    found = [Pieces(longest, False, cost_of(longest, False))]
-    if over == "spatial":
-        spans = [n for n in (longest, *(unit << i for i in range(16))) if n <= longest]
-        found += [Pieces(n, False, cost_of(n, False)) for n in spans]
-        if v.ahead is not None:
-            twice = sum(BYTES[v.arrays.dtypes[array]] for array in {*v.ahead, *([v.stored] if v.stored else [])})
-            found += [Pieces(n, True, cost_of(n, True)) for n in spans if n <= room(v.arrays.bytes + twice)]
+    twice = sum(BYTES[v.arrays.dtypes[array]] for array in {*(v.ahead or ()), *([v.stored] if v.stored else [])})
+    held = {False: v.arrays.bytes, True: v.arrays.bytes + twice}
+    can_ahead = over == "spatial" and v.ahead is not None
+    if asked.ahead and not can_ahead:
+        return Refusal(
+            "unit", stage.name, f"what block '{stage.name}' reads cannot be copied ahead: it is copied piece by piece on the way"
+        )
+    spans = _spans(axis, chip, over, chip.nram - STACK, v.arrays.bytes, asked.span or next(iter(asked.cut(axis)[-1:]), None))
+    if not spans:
+        return Refusal("unread", stage.name, f"pieces of block '{stage.name}' must be multiples of {_WHOLE} elements on {chip.name}")
+    aheads = [ahead for ahead in (False, True) if asked.ahead in {None, ahead} and (can_ahead or not ahead)]
+    found = [Pieces(n, ahead, cost_of(n, ahead)) for ahead in aheads for n in spans if n * held[ahead] <= chip.nram - STACK]
+    if not found:
+        taken = min(spans) * held[aheads[0]]
+        said = f"pieces of {min(spans)} elements{', twice' if aheads[0] else ''}"
+        return Refusal("nram", stage.name, f"block '{stage.name}': {said} take {taken} bytes of NRAM; {chip.nram - STACK} are there")
     return min(found, key=lambda p: (p.cost, p.ahead, -p.span))
+
+
+def _spans(axis: Axis, chip: Chip, over: str, memory: int, size: int, asked: int | None) -> list[int]:
+    """Return lengths of pieces that are worth a look, for arrays of ``size`` bytes an element; none where what is asked is none."""
+    unit = _ALIGN if chip.count == 1 else _WHOLE
+    halved = over == "reduction" and chip.count > 1  # pieces are halved until one is left
+    extent = axis.extent if chip.count == 1 else -(-axis.extent // unit) * unit
+    room = memory // max(size, 1) // unit * unit
+    if asked is not None and asked < axis.extent:
+        pieces = asked // unit
+        return [asked] if chip.count == 1 or (asked % unit == 0 and not (halved and pieces & (pieces - 1))) else []
+    if halved:
+        fitting = [unit << i for i in range(20) if unit << i <= room]
+        return [next((n for n in fitting if n >= extent), fitting[-1])]
+    if asked is not None:
+        return [extent]
+    longest = min(extent, room)
+    return [longest] if over == "reduction" else [n for n in (longest, *(unit << i for i in range(16))) if n <= longest]
 
 
 def _ahead(v: Vectorizer, body: list[str], taking: list[str], tasks: int, span: int) -> list[str]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
+from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.query import flat_strides, operations
 
 _ACCESSES = 3
@@ -60,7 +61,12 @@ def features(module: IRModule, machine: Machine) -> npt.NDArray[np.float32]:
 
 
 def predicted(module: IRModule, machine: Machine) -> float:
-    """Return a roofline estimate of a scheduled module's time, in seconds: for each block the larger of computing and moving."""
+    """Return an estimate of a scheduled module's time, in seconds: by a roofline, for each block the larger of computing and moving.
+
+    Where TVM does not make the machine's code, it is what the maker of the code says; infinite where there is no code.
+    """
+    if machine.kind in MAKERS:
+        return MAKERS[machine.kind].estimate(module, machine)
     leaves: list[_Leaf] = []
     _collect(module["main"].body, [], {}, leaves, [0])
     return sum(_block(leaf, machine)[0] for leaf in leaves)

@@ -14,6 +14,7 @@ from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, operations
 
 _SIDE = 16  # of a fragment
+_GROUP = 64  # columns that the matrix unit of an MLU takes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +121,28 @@ def fitting_intrinsic(margin: Margin, machine: Machine) -> str:
         odd = [name for name, extent, _ in margin.loops if extent % _SIDE]
         fits = dtype in machine.features and len(odd) <= max(0, len(margin.loops) - 3)
         return f"fragments of {_SIDE}x{_SIDE}x{_SIDE} fit {dtype}: wmma_load, wmma_sync, wmma_fill, wmma_store" if fits else ""
+    if machine.kind == "mlu":
+        fits = dtype in {"float32", "float16", "int8", "int16"} and margin.loops[_columns(margin)][1] % _GROUP == 0
+        return f'the matrix unit may take it: annotate({margin.name}, "bang.unit", "matrix")' if fits else ""
     dots = machine.features & {"avx512vnni", "avxvnni"}
     return f"dot products of four bytes fit ({min(dots)})" if dots and dtype in {"int8", "uint8", "int16"} else ""
+
+
+def _columns(margin: Margin) -> int:
+    """Return the last loop that is no reduction."""
+    return max(i for i, (_, _, reduces) in enumerate(margin.loops) if not reduces)
 
 
 def card(task: Task) -> str:
     """Return the margin of a whole function as text: a head for the machine, a paragraph for each block."""
     m = task.machine
-    width = f"vectors of {m.lanes} float32" if m.kind == "cpu" else f"warps of {m.lanes}, at most {m.max_threads} threads a block"
-    lines = [f"machine: {m.name} ({m.kind}), {m.cores} {'cores' if m.kind == 'cpu' else 'multiprocessors'}, {width}"]
-    lines.append(f"peak rates: {m.flops / 1e9:.0f} GFLOPS, {m.bandwidth / 1e9:.0f} GB/s")
+    width = {
+        "cpu": f"vectors of {m.lanes} float32",
+        "gpu": f"warps of {m.lanes}, at most {m.max_threads} threads a block",
+        "mlu": "vectors as long as NRAM holds, a matrix unit",
+    }[m.kind]
+    lines = [f"machine: {m.name} ({m.kind}), {m.cores} {'multiprocessors' if m.kind == 'gpu' else 'cores'}, {width}"]
+    lines.append(f"peak rates{' (a guess)' if m.kind == 'mlu' else ''}: {m.flops / 1e9:.0f} GFLOPS, {m.bandwidth / 1e9:.0f} GB/s")
     lines.append("memories: " + ", ".join(f"{name} {size >> 10} KiB" for name, size in m.levels))
     for margin in margins(task.func):
         loops = ", ".join(f"{name}={extent} {'R' if reduces else 'S'}" for name, extent, reduces in margin.loops)

@@ -15,7 +15,7 @@ from schedule_llm.retrieval import manual, nearest, sections
 from tvm_xpiler.schedule.primitives import BUILDING, NOT_OFFERED, PRIMITIVES, REQUIRED
 from tvm_xpiler.schedule.proposal import Attempt, Task
 
-FAMILIES = ("split", "reorder", "bind", "fuse", "contract", "expand", "cache", "pipeline", "tensorize", "detensorize")
+FAMILIES = ("split", "reorder", "bind", "fuse", "contract", "expand", "cache", "pipeline", "tensorize", "detensorize", "pieces")
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -55,6 +55,8 @@ def menu() -> str:
 def families_for(task: Task) -> tuple[str, ...]:
     """Return the families of transformations that could apply to a task, by what its blocks are."""
     operators = {m.operator for m in margins(task.func)}
+    if task.machine.kind == "mlu":
+        return ("split", "fuse", "pieces")
     chosen = ["split", "reorder", "bind", "fuse"]
     if len(margins(task.func)) > 1:
         chosen.append("contract")

@@ -30,7 +30,7 @@ def sections(text: str) -> list[Section]:
 
 @lru_cache(maxsize=2)
 def manual(kind: str) -> tuple[Section, ...]:
-    """Return the sections of the manual for a kind of machine, ``cpu`` or ``gpu``."""
+    """Return the sections of the manual for a kind of machine, ``cpu``, ``gpu`` or ``mlu``."""
     folder = files("schedule_llm") / "manual"
     return tuple(s for name in (kind, "primitives", "pitfalls") for s in sections((folder / f"{name}.md").read_text()))
 

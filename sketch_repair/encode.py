@@ -17,7 +17,6 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value
 
 _SCALE = 1000  # of logarithms, which are rounded against the limit
-_MAX_VECTOR = 128
 
 
 def primes_of(n: int) -> dict[int, int]:
@@ -155,8 +154,8 @@ class Encoding:
             elif step.op == "bind" and known is not None:
                 self._bind(number, step, known, threads)
             elif step.op == "vectorize" and known is not None:
-                limit = floor(log2(_MAX_VECTOR) * _SCALE)
-                text = f"a vector has at most {_MAX_VECTOR} elements"
+                limit = floor(log2(self.machine.max_vector) * _SCALE)
+                text = f"a vector has at most {self.machine.max_vector} elements"
                 self.hard.append((text, z3.Implies(self._kept(number), _log(known[0]) <= limit)))
         for block, bound in threads.items():
             limit = floor(log2(self.machine.max_threads) * _SCALE)

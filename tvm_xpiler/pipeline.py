@@ -328,7 +328,7 @@ def emit_for(spec: TargetSpec, func: PrimFunc, problem: Problem, plan: Plan | No
     if spec.name == "llvm":
         return emit_llvm(func, problem, spec, plan)
     if spec.name == "bang":
-        return emit_bang(func, problem, spec.arch)
+        return emit_bang(func, problem, spec, plan)
     if spec.plugin is not None:
         return spec.plugin.emit(func, problem)  # type: ignore[no-any-return]
     return emit_rocm(func, problem, spec, plan) if spec.name == "rocm" else emit_simt(func, problem, spec, plan)

@@ -13,6 +13,7 @@ from tvm_xpiler.autotune.measure import Measured, Meter
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.tir import IRModule, ScheduleError
+from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Attempt, Proposal, Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
@@ -61,8 +62,8 @@ class Planned:
 def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float = 10.0, rounds: int = 1) -> Planned:
     """Choose a plan.
 
-    On a CPU target all legal candidates are timed and the fastest is chosen. For a target that is not here the first legal proposal is
-    chosen, in the order of ``proposers``; the rules come last.
+    On a CPU target all legal candidates are timed and the fastest is chosen; for an MLU, the one with the least estimate. For another
+    target that is not here the first legal proposal is chosen, in the order of ``proposers``; the rules come last.
 
     Args:
         task: The function and its machine.
@@ -107,6 +108,8 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
             history[number] = (*history.get(number, ()), *tried)
         if len(seen) == begun or (turn and _fastest(kept) > _GAIN * best):
             break
+    if task.machine.kind in MAKERS:
+        kept.sort(key=lambda legal: predicted(legal.module, task.machine))
     ordered = [legal.candidate for legal in kept]
     if not ordered:
         return Planned(None, "", tuple(refused), tuple(notes))
@@ -139,7 +142,7 @@ def _said(task: Task, legal: _Legal) -> str:
     candidate = legal.candidate
     if candidate.median is not None:
         return f"{candidate.outcome}; measured {candidate.median * 1e6:.1f} us"
-    return f"{candidate.outcome}; predicted {predicted(legal.module, task.machine) * 1e6:.1f} us by a roofline, not measured"
+    return f"{candidate.outcome}; predicted {predicted(legal.module, task.machine) * 1e6:.1f} us by an estimate, not measured"
 
 
 def _timed(task: Task, legal: list[_Legal]) -> tuple[list[_Legal], list[_Legal]]:

@@ -98,8 +98,3 @@ def test_footprints_of_the_loops() -> None:
     assert footprints(s._schedule(), "y")[0] == ("whole", 4 * (32 * 16 + 16 * 64 + 32 * 64))
     assert footprints(s._schedule(), "y")[1][1] == 4 * (16 + 16 * 64 + 64)
     assert footprints(s._schedule(), "y")[-1][1] == 12
-
-
-def test_what_has_no_plan() -> None:
-    with pytest.raises(XpilerError, match="without a plan"):
-        _explorer("bang")

@@ -15,7 +15,7 @@ from schedule_llm.model import Model
 from schedule_llm.prompting import SCHEMA, render
 from tests.tiny_model import served, write_model
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.core.machines import Machine, cpu_machine, gpu_machine
+from tvm_xpiler.core.machines import Machine, cpu_machine, gpu_machine, mlu_machine
 from tvm_xpiler.core.tir import IRModule, PrimFunc, structural_hash
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.library import Library
@@ -44,7 +44,7 @@ def _matmul(n: int, m: int, k: int, relu: bool = False, dtype: str = "float32") 
 
 
 def _task(func: PrimFunc, machine: Machine) -> Task:
-    return Task(func, "llvm" if machine.kind == "cpu" else "cuda", machine)
+    return Task(func, {"cpu": "llvm", "gpu": "cuda", "mlu": "bang"}[machine.kind], machine)
 
 
 @pytest.mark.parametrize("machine", [cpu_machine("skylake"), gpu_machine("sm_90")], ids=lambda m: m.name)
@@ -121,11 +121,11 @@ def test_a_library_proposes_what_was_fast_for_a_similar_program(tmp_path: Path) 
     assert not library.propose(_task(other, machine), 4, (Attempt(plan, "slow"),)).plans
 
 
-@pytest.mark.parametrize("name", ["cpu_contraction", "cpu_elementwise", "gpu_contraction"])
+@pytest.mark.parametrize("name", ["cpu_contraction", "cpu_elementwise", "gpu_contraction", "mlu_contraction"])
 def test_prompts_are_what_they_were(name: str) -> None:
     """GOLDEN=1 writes them anew, to be looked at before they are committed."""
     kind, operator = name.split("_")
-    machine = cpu_machine("skylake", 4) if kind == "cpu" else gpu_machine("sm_90")
+    machine = {"cpu": cpu_machine("skylake", 4), "gpu": gpu_machine("sm_90"), "mlu": mlu_machine("mlu370")}[kind]
     if operator == "contraction":
         func = _matmul(256, 128, 64, relu=kind == "gpu")
     else:

@@ -64,6 +64,7 @@ class Rates:
 
 
 RATES = Rates()
+PER_SECOND = 128e9  # bytes of a vector operand that pass a core's vector unit: the same guess as a time
 
 CORES = 4  # of a cluster
 STACK = 128 * KIB  # of NRAM that the compiler keeps, as mlu-ops reserves it

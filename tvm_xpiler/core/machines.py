@@ -1,4 +1,4 @@
-"""What plans are made for: sizes of memories, threads, and peak rates, as data. The rates of chips are their makers' figures."""
+"""What plans are made for: sizes of memories, threads, and peak rates, as data. The rates of GPUs are their makers' figures, those of MLUs a guess."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from tvm_xpiler.core.chips import CHIPS, CORES, PER_SECOND, RATES, STACK
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.tir import cpu_features
+
+MAX_VECTOR = 128
+"""Elements of a vectorized loop that pay, at most, where TVM makes the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +22,15 @@ class Machine:
 
     Attributes:
         name: Architecture.
-        kind: ``cpu`` or ``gpu``.
+        kind: ``cpu``, ``gpu`` or ``mlu``.
         cores: Cores, or streaming multiprocessors.
         lanes: float32 elements of a vector register, or threads of a warp.
         flops: float32 operations per second, a multiply-add being two.
         bandwidth: Bytes per second of main memory.
-        levels: Memories from the innermost, with bytes: caches of one core; shared memory of a block, then the L2.
-        max_threads: Threads of a block; 1 on a CPU.
-        registers: 32-bit registers of a thread, or vector registers of a core.
+        levels: Memories from the innermost, with bytes: caches of one core; shared memory of a block, then the L2;
+            of an MLU, what a kernel may take of a core's vector memory and weight memory, and what a cluster shares.
+        max_threads: Threads of a block; 1 elsewhere.
+        registers: 32-bit registers of a thread, or vector registers of a core; 0 where there are none.
         features: Of a CPU, instruction sets as LLVM names them (``avx512vnni``); of a GPU, the types whose matrices of 16 x 16 x 16 it
             multiplies at once, and ``async_copy`` where memory is copied to shared memory behind the threads' backs.
     """
@@ -45,6 +50,11 @@ class Machine:
     def shared(self) -> int:
         """Bytes of shared memory that a block may declare."""
         return dict(self.levels)["shared"]
+
+    @property
+    def max_vector(self) -> int:
+        """Elements of a vectorized loop, at most; on an MLU those of one byte that fill its vector memory."""
+        return dict(self.levels)["nram"] if self.kind == "mlu" else MAX_VECTOR
 
     @property
     def balance(self) -> float:
@@ -89,6 +99,22 @@ def gpu_machine(arch: str) -> Machine:
     older = [m for m in family if int(m.name.removeprefix(found[1]), 16) <= int(found[2], 16)]
     return replace((older or family)[-1 if older else 0], name=arch)
 
+
+def mlu_machine(arch: str) -> Machine:
+    """Return the machine of an MLU. Rates are those of :data:`~tvm_xpiler.core.chips.RATES`: a guess.
+
+    Raises:
+        EmitError: XP402 for an unknown chip.
+    """
+    if arch not in CHIPS:
+        raise EmitError("XP402", f"unknown chip '{arch}'", hint=f"known: {', '.join(CHIPS)}")
+    chip = CHIPS[arch]
+    cores, rate = chip.clusters * CORES, chip.clusters * CORES * PER_SECOND
+    levels = (("nram", chip.nram - STACK), ("wram", chip.wram), ("sram", chip.sram))
+    return Machine(arch, "mlu", cores, _MLU_LANES, 2 * rate / RATES.product, rate / RATES.transfer, levels, 1, 0)
+
+
+_MLU_LANES = 32  # float32 elements that a core's vector unit passes at once, by the same guess
 
 _INSTRUCTIONS = frozenset({"avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512bf16", "avx512fp16", "avxvnni"})
 """The instruction sets of x86 that plans or texts depend on."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
+from tvm_xpiler.core.chips import DEFAULT_CHIP
 from tvm_xpiler.core.errors import EmitError
-from tvm_xpiler.core.machines import Machine, cpu_machine, gpu_machine, host_machine
+from tvm_xpiler.core.machines import Machine, cpu_machine, gpu_machine, host_machine, mlu_machine
 from tvm_xpiler.core.plugins import names, plugin
 from tvm_xpiler.core.tir import Target
 
@@ -67,21 +67,23 @@ class TargetSpec:
 
     @property
     def planned(self) -> bool:
-        """Whether its code is made from a plan."""
-        return self.name in TARGETS and self.name != "bang"
+        """Whether its code is made from a plan; a plug-in's is not."""
+        return self.name in TARGETS
 
     @property
     def machine(self) -> Machine:
-        """The machine that plans are made for; ``bang`` has none.
+        """The machine that plans are made for; a plug-in has none.
 
         Raises:
-            EmitError: XP402 for an unknown architecture; XP401 for ``bang``, whose code is made without a plan.
+            EmitError: XP402 for an unknown architecture; XP401 for a plug-in, which makes its code without a plan.
         """
         if not self.planned:
-            raise EmitError("XP401", f"code for {self.name} is made from stages, without a plan")
+            raise EmitError("XP401", f"code for {self.name} is made without a plan")
         limits = dict(self.limits)
         if self.name == "llvm":
             return host_machine() if self.arch is None else cpu_machine(self.arch, limits.get("num-cores"))
+        if self.name == "bang":
+            return mlu_machine(self.arch or DEFAULT_CHIP)
         found = gpu_machine(self.arch or DEFAULT_ARCH[self.name])
         shared = min(limits.get("max_shared_memory_per_block", found.shared), found.shared)
         features = frozenset() if self.name == "rocm" else found.features  # TVM's code generator has no fragments for it
@@ -171,5 +173,3 @@ def _check(spec: TargetSpec) -> None:
     """Refuse an architecture that nothing is known of."""
     if spec.planned:
         _ = spec.machine
-    elif spec.name == "bang" and spec.arch is not None and spec.arch not in CHIPS:
-        raise EmitError("XP402", f"unknown chip '{spec.arch}'", hint=f"known: {', '.join(CHIPS)}")

@@ -289,10 +289,10 @@ def explore(kernel: str | Path | SourceFile, target: TargetRequest = "llvm", opt
 
     Args:
         kernel: A file, or the text of one.
-        target: ``llvm``, ``cuda``, ``hip``, ``rocm``, or a TVM target dictionary.
+        target: ``llvm``, ``cuda``, ``hip``, ``rocm``, ``bang``, or a TVM target dictionary.
         options: Values of the wrapper's scalars, or a launch.
 
     Raises:
-        XpilerError: A diagnostic about the kernel, or XP401 for a kernel without a normal form, and for ``bang``, which has no plans.
+        XpilerError: A diagnostic about the kernel, or XP401 for a kernel without a normal form, and for a plug-in's target, which has no plans.
     """
     return Explorer(as_source(kernel), target, options or Options())

@@ -8,14 +8,14 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
-from tvm_xpiler.core.machines import Machine
+from tvm_xpiler.core.machines import MAX_VECTOR, Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed, compile_module, lowered_allocations, source_only
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
+from tvm_xpiler.schedule.kinds import MAKERS
 
 _ASYNC = "software_pipeline_async_stages"
 _MAX_UNROLLED = 512
-_MAX_VECTOR = 128
 _GPU_VECTOR = 16  # bytes that a thread moves at once; TVM spells no larger vectors
 
 
@@ -24,7 +24,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``bounds``, or ``lowering`` where TVM itself gives up later.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -45,6 +45,8 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
         original: The unscheduled module; with it, accesses that the schedule moved beyond their buffers count, too.
         built: Whether the schedule is built next, so that asynchronous copies need not be built here to be checked.
     """
+    if machine.kind in MAKERS:
+        return MAKERS[machine.kind].limit(sch, machine, original)
     root = sch.get(sch.get_sblock("root"))
     nests = list(root.body.seq) if type(root.body).__name__ == "SeqStmt" else [root.body]
     for nest in nests:
@@ -105,9 +107,9 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     _writers(nest, frozenset(), shared)
     held = _held(blocks) or ("root",)
     name = held[0]
-    if worst["vector"] > _MAX_VECTOR:
+    if worst["vector"] > MAX_VECTOR:
         return Broken(
-            "vector", held, f"block '{name}' has a vector of {worst['vector']} elements; {_MAX_VECTOR} are the most that pay", True
+            "vector", held, f"block '{name}' has a vector of {worst['vector']} elements; {MAX_VECTOR} are the most that pay", True
         )
     if machine.kind == "gpu" and worst["bytes"] > _GPU_VECTOR:
         return Broken("vector", held, f"block '{name}' has a vector of {worst['bytes']} bytes; {_GPU_VECTOR} are allowed", True)

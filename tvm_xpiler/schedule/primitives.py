@@ -165,7 +165,7 @@ NOT_OFFERED = frozenset(
 ANNOTATIONS = frozenset(
     {
         "software_pipeline_stage", "software_pipeline_order", "software_pipeline_async_stages", "double_buffer_scope",
-        "pragma_auto_unroll_max_step", "pragma_unroll_explicit",
+        "pragma_auto_unroll_max_step", "pragma_unroll_explicit", "bang.unit", "bang.ahead",
     }
 )  # fmt: skip
 """Notes that are taken from models. Others are not: ``pragma_import_c`` and its like put foreign code into the build."""

@@ -17,7 +17,7 @@ class Task:
 
     Attributes:
         func: The normal form.
-        target: ``llvm``, ``cuda``, ``hip`` or ``rocm``.
+        target: ``llvm``, ``cuda``, ``hip``, ``rocm`` or ``bang``.
         machine: What it will run on.
     """
 

@@ -1,4 +1,4 @@
-"""The rules' plan for a machine of either kind."""
+"""The rules' plan for a machine of any kind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
 from tvm_xpiler.schedule.gpu_rules import gpu_plan, plain_gpu_plan
+from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.plan import Plan
 
 
@@ -19,6 +20,8 @@ def rules_plan(func: Any, machine: Machine, only: str | None = None, fused: bool
     Raises:
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
+    if machine.kind in MAKERS:
+        return MAKERS[machine.kind].rules(func, machine, only)
     return cpu_plan(func, machine, only, fused) if machine.kind == "cpu" else gpu_plan(func, machine, only, fused, rank)
 
 
@@ -28,5 +31,8 @@ def plainer_plans(func: Any, machine: Machine) -> Iterator[Plan]:
     Raises:
         ScheduleError: A block is no plain loop nest, for a GPU.
     """
+    if machine.kind in MAKERS:
+        yield MAKERS[machine.kind].plain(func, machine)
+        return
     yield rules_plan(func, machine, fused=False)
     yield Plan() if machine.kind == "cpu" else plain_gpu_plan(func, machine)

@@ -60,7 +60,7 @@ class Rules:
         if count == 1:
             return
         apart = rules_plan(task.func, task.machine, fused=False)
-        if apart != starts[0]:
+        if apart not in starts:
             starts.append(apart)
             yield apart
         if task.machine.kind == "gpu":  # other tiles of tensor cores: their numbers hang together

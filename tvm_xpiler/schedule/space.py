@@ -96,7 +96,7 @@ def crossed(first: Plan, second: Plan, opened: tuple[Place, ...], rng: random.Ra
 def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
     """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a staged result."""
     for number, step in enumerate(plan.steps):
-        if step.op in {"unroll", "decompose_reduction", "parallel"}:
+        if step.op in {"unroll", "decompose_reduction", "parallel"} or (step.op == "annotate" and isinstance(step.args[2], int)):
             yield plan.without(number)
         if step.op == "reorder" and isinstance(step.args[0], tuple):
             loops = step.args[0]

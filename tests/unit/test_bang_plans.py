@@ -1,0 +1,176 @@
+"""Plans for BANG C: the rules' plan is the estimate's choice, what a plan asks is in the text, what does not fit is said and mended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codegen_bang.asked import Refusal
+from codegen_bang.plans import kernels_of
+from sketch_repair.repair import Repaired, repair
+from tvm_xpiler import Options, explore, translate
+from tvm_xpiler.core.chips import CHIPS, STACK
+from tvm_xpiler.core.machines import mlu_machine
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.targets import TargetSpec
+from tvm_xpiler.core.tir import IRModule, PrimFunc
+from tvm_xpiler.exploring.explorer import State
+from tvm_xpiler.planning import choose
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.limits import Broken, broken_limit
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.python_form import to_python
+from tvm_xpiler.schedule.rules import plainer_plans, rules_plan
+from tvm_xpiler.schedule.rules_proposer import Rules
+from tvm_xpiler.schedule.text import parse_plan
+
+MLU = mlu_machine("mlu370")
+SCALE = SourceFile("scale.c", "void scale(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 2.0f * x[i] + 1.0f; }\n")
+ROWS = Options(scalars={"n": 100000}, sets=3)
+
+
+def _plan(text: str) -> Plan:
+    plan = parse_plan(text)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def _function(operator: str, n: int = 300, m: int = 256, depth: int = 192) -> PrimFunc:
+    from tvm import te
+
+    x, w = te.placeholder((n, depth), name="x"), te.placeholder((m, depth), name="w")
+    r = te.reduce_axis((0, depth), name="r")
+    made: dict[str, Any] = {
+        "elementwise": lambda: [x, te.compute((n, depth), lambda i, j: x[i, j] * 2.0 + 1.0, name="y")],
+        "sum": lambda: [x, te.compute((n,), lambda i: te.sum(x[i, r], axis=r), name="y")],
+        "contraction": lambda: [x, w, te.compute((n, m), lambda i, j: te.sum(x[i, r] * w[j, r], axis=r), name="y")],
+        "transpose": lambda: [x, te.compute((depth, n), lambda i, j: x[j, i], name="y")],
+    }
+    return te.create_prim_func(made[operator]())
+
+
+def _broken(text: str, func: PrimFunc) -> Broken | None:
+    done = apply(_plan(text), func)
+    assert isinstance(done, Applied), done
+    return broken_limit(done.schedule, MLU, IRModule({"main": func}))
+
+
+@pytest.mark.parametrize("chip", ["mlu370", "mlu270"])
+@pytest.mark.parametrize("operator", ["elementwise", "sum", "contraction", "transpose"])
+def test_the_rules_ask_for_what_the_estimate_prefers(operator: str, chip: str) -> None:
+    func = _function(operator)
+    plan = rules_plan(func, mlu_machine(chip))
+    done = apply(plan, func)
+    assert isinstance(done, Applied)
+    free, asked = kernels_of(IRModule({"main": func}), func, CHIPS[chip]), kernels_of(done.module, func, CHIPS[chip])
+    assert not isinstance(free, Refusal)
+    assert not isinstance(asked, Refusal)
+    assert [k.text for _, k in asked] == [k.text for _, k in free]
+    names: dict[str, Any] = {}
+    exec(to_python(plan), names)  # against stock TVM
+    from tvm import s_tir
+
+    sch = s_tir.Schedule(IRModule({"main": func}))
+    names["apply_plan"](sch)
+    assert sch.mod.script() == done.module.script()
+
+
+def test_what_is_asked_is_in_the_text() -> None:
+    plain = translate(SCALE, "bang", Options(scalars={"n": 100000}, sets=3, plan=_plan("a, b = split(y.i, [None, 512])\nvectorize(b)")))
+    twice = _plan('a, b = split(y.i, [None, 512])\nvectorize(b)\nannotate(y, "bang.ahead", 1)')
+    ahead = translate(SCALE, "bang", Options(scalars={"n": 100000}, sets=3, plan=twice))
+    scalar = translate(SCALE, "bang", Options(scalars={"n": 1000}, sets=3, plan=_plan('annotate(y, "bang.unit", "scalar")')))
+    assert plain.ok
+    assert ahead.ok
+    assert scalar.ok
+    texts = [r.targets["bang"].emitted.text for r in (plain, ahead, scalar)]
+    assert "x_0[512]" in texts[0]
+    assert "__memcpy_async" not in texts[0]
+    assert "x_0_both[1024]" in texts[1]
+    assert "__memcpy_async" in texts[1]
+    assert "__nram__" not in texts[2]
+
+
+@pytest.mark.parametrize(
+    ("operator", "text", "limit", "said"),
+    [
+        ("elementwise", "f = fuse(y.i, y.j)\nvectorize(f)", None, ""),
+        ("contraction", 'a, b = split(y.i, [None, 300])\nc, d = split(y.r, [None, 192])\nannotate(y, "bang.unit", "matrix")', None, ""),
+        ("elementwise", 'annotate(y, "bang.unit", "matrix")', "unit", "no contraction"),
+        ("elementwise", 'annotate(y, "bang.unit", "tensor")', "unread", "'tensor'"),
+        ("elementwise", "parallel(y.i)", "unread", "parallel"),
+        ("elementwise", "a, b = split(y.i, [None, 4])\nvectorize(y.j)", "unread", "outside of the vector"),
+        ("elementwise", "f = fuse(y.i, y.j)", "unread", "fused"),
+        ("elementwise", "vectorize(y.i)", "unit", "not the last"),
+        ("contraction", "decompose_reduction(y, y.r)", "block", "more than one block"),
+        ("contraction", 'cache_read(y, 0, "shared")', "block", "device memory"),
+        ("transpose", 'annotate(y, "bang.ahead", 1)\nvectorize(y.j)', None, ""),
+        ("sum", 'annotate(y, "bang.unit", "reduction")\nannotate(y, "bang.ahead", 1)', "unit", "copied ahead"),
+    ],
+)
+def test_what_means_nothing_is_refused(operator: str, text: str, limit: str | None, said: str) -> None:
+    broken = _broken(text, _function(operator))
+    assert (broken.limit if broken else None) == limit, broken
+    assert broken is None or said in broken.message
+
+
+def test_pieces_that_do_not_fit_are_said_in_bytes_and_mended() -> None:
+    func = _function("elementwise", 4096, 1, 1024)
+    plan = _plan('f = fuse(y.i, y.j)\na, b = split(f, [None, 131072])\nvectorize(b)\nannotate(y, "bang.ahead", 1)')
+    broken = _broken(str(plan), func)
+    assert broken is not None
+    assert broken.limit == "nram"
+    assert f"take {131072 * 4 * 4} bytes of NRAM; {CHIPS['mlu370'].nram - STACK} are there" in broken.message
+    done = repair(plan, func, MLU)
+    assert isinstance(done, Repaired), done
+    assert "vectorize(b)" in str(done.plan)
+    assert broken_limit(done.applied.schedule, MLU, IRModule({"main": func})) is None
+
+
+def test_weights_that_do_not_fit() -> None:
+    func = _function("contraction", 64, 64, 8192)
+    text = 'k0, k1 = split(y.r, [None, 4096])\na, b = split(y.i, [None, 1])\nannotate(y, "bang.unit", "matrix")'
+    assert _broken(text, func) is None
+    broken = _broken(f'{text}\nannotate(y, "bang.ahead", 1)', func)
+    assert broken is not None
+    assert broken.limit == "wram"
+    assert broken.monotone
+
+
+def test_a_cut_that_no_unit_reads_leaves_with_its_note() -> None:
+    func = _function("contraction")
+    done = repair(_plan('a, b = split(y.i, [None, 16])\nannotate(y, "bang.unit", "vector")'), func, MLU)
+    assert isinstance(done, Repaired), done
+    assert broken_limit(done.applied.schedule, MLU, IRModule({"main": func})) is None
+
+
+def test_proposals_are_chosen_by_the_estimate() -> None:
+    task = Task.of(_function("contraction"), TargetSpec("bang"))
+    plans = Rules().propose(task, 5).plans
+    assert len(set(map(str, plans))) == 5
+    planned = choose(task, (), 5)
+    assert planned.plan == plans[0]  # no plan near it has a smaller estimate
+    assert len(planned.candidates) == 5
+
+
+def test_the_plain_plan_is_scalar_code() -> None:
+    func = _function("contraction")
+    (plan,) = plainer_plans(func, MLU)
+    done = apply(plan, func)
+    assert isinstance(done, Applied)
+    made = kernels_of(done.module, func, CHIPS["mlu370"])
+    assert not isinstance(made, Refusal)
+    assert "__nram__" not in made[0][1].text
+
+
+def test_exploring_a_schedule_for_an_mlu() -> None:
+    s = explore(SCALE, "bang", ROWS)
+    steps = [step.text for step in s.next_steps(count=30)]
+    assert "split(y[0], [None, 1024])" in steps
+    assert not any("bind" in text or "parallel" in text for text in steps)
+    made = s.apply("a, b = split(y.i, [None, 1024])\nvectorize(b)")
+    assert isinstance(made, State)
+    assert 0 < made.predicted < 1
+    assert s.translate().ok
