@@ -10,6 +10,7 @@ import pytest
 from lift.front import read
 from lift.launch import from_options
 from tvm_xpiler import judge, translate
+from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.repeated import repeated
 from tvm_xpiler.core.source import SourceFile
@@ -248,3 +249,24 @@ def test_a_header_beside_the_kernel_is_the_users(tmp_path: Path) -> None:
     kernel = tmp_path / "k.cu"
     kernel.write_text('#include "memory.h"\n__global__ void f(const float* x, float* y) { y[threadIdx.x] = TWICE(x[threadIdx.x]); }\n')
     assert translate(kernel, "llvm", Options(grid=(1, 1, 1), block=(64, 1, 1), sets=2)).ok
+
+
+def test_vectors_are_checked_element_by_element() -> None:
+    """Builtins say once what they touch: the first element at fault is named, and operands are read before the result is written."""
+    text = """#include <bang.h>
+__mlu_entry__ void k(const float* x, float* y) {
+  __nram__ float a[64], b[64];
+  if (taskId == 0) {
+    __memcpy(a, x, 60 * sizeof(float), GDRAM2NRAM);
+    __bang_add(%s, a, a, 64);
+    __memcpy(y, %s, 64 * sizeof(float), NRAM2GDRAM);
+  }
+}
+"""
+    options = Options(grid=(4, 1, 1), buffers={"x": (64, "in"), "y": (64, "out")}, sets=3)
+    for result in "ab":
+        findings = translate(SourceFile("k.mlu", text % (result, result)), "llvm", options).examination.findings
+        assert {(f.code, f.line) for f in findings} >= {("XP203", 6)}
+        assert all("byte 240" in f.message for f in findings)
+    with pytest.raises(XpilerError, match=r"outside of its buffer \('x', byte 256\)"):
+        translate(SourceFile("k.mlu", (text % ("b", "b")).replace("60", "80")), "llvm", options)

@@ -18,7 +18,7 @@ from tvm_xpiler.verify.inputs import INT_RANGES, make, poisoned
 from tvm_xpiler.verify.oracle import Oracle
 
 _SECONDS = 60.0
-_DEFINITION = re.compile(r"XP_FN [\w ]+?[ *&](__\w+)\(([^)]*)\) *\{")
+_DEFINITION = re.compile(r"XP_(?:FN|OP) [\w ]+?[ *&](__\w+)\(([^)]*)\) *\{")
 _WAYS = (
     "GDRAM2NRAM", "NRAM2GDRAM", "GDRAM2WRAM", "WRAM2GDRAM", "GDRAM2SRAM", "SRAM2GDRAM", "SRAM2NRAM", "NRAM2SRAM", "SRAM2WRAM", "WRAM2SRAM",
     "NRAM2WRAM", "WRAM2NRAM", "NRAM2NRAM", "GDRAM2GDRAM", "SRAM2SRAM", "GDRAM2LDRAM", "LDRAM2GDRAM", "NRAM2LDRAM", "LDRAM2NRAM",

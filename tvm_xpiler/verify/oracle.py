@@ -46,6 +46,7 @@ _FLAGS = {
     "counted": ["-O2", "-march=native", "-DXP_COUNTED_BUILD"],
 }
 _INSTRUMENTED = {"checked": ["-fsanitize=thread", "-fsanitize=bounds"], "probe": ["-fsanitize=thread"], "counted": ["-fsanitize=thread"]}
+_RUNTIME = ["-O2", "-fno-omit-frame-pointer"]  # it is no text whose locals matter; findings walk its frames
 _BASE = ["-std=c++17", "-w", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-threadsafe-statics", "-fno-pie"]
 _ROWS: dict[str, tuple[np.dtype[Any] | None, tuple[int, ...]]] = {
     "tracked": (np.dtype(np.float64), (2,)),
@@ -234,10 +235,10 @@ class Oracle:
         folder = Path(self.source.name).resolve().parent
         search = [f"-I{path}" for path in (folder, *self.include, SEMANTICS.parent)]  # a plug-in's header includes "semantics/cuda.h"
         files = included(self.text, folder, self.include)
-        basis = (mode, tools()["g++"].version or cxx, *flags, semantics_fingerprint())
+        basis = (mode, tools()["g++"].version or cxx, *flags, *_RUNTIME, semantics_fingerprint())
 
         def runtime(work: Path) -> None:
-            run_compiler([cxx, *flags, "-c", str(SEMANTICS / "runtime.cpp"), "-o", "runtime.o"], work)
+            run_compiler([cxx, *flags, *_RUNTIME, "-c", str(SEMANTICS / "runtime.cpp"), "-o", "runtime.o"], work)
 
         def precompiled(work: Path) -> None:
             (work / "semantics.h").write_text(f'#include "{self.header}"\n')

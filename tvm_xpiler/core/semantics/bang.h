@@ -44,12 +44,25 @@ typedef signed char int8;
 typedef short int16;
 typedef __nv_bfloat16 bfloat16_t;  // from tp_322 on
 
+// What a builtin reads and writes, said at once for whole vectors, so that checks do not cost a call for each element.
+#ifdef XP_CHECKED
+void xp_touch(const void* p, size_t bytes, bool write);
+#define XP_OP XP_SPEC inline __attribute__((no_sanitize("thread")))
+#define XP_READS(p, n) if ((n) > 0) xp_touch(p, size_t(n) * sizeof *(p), false);
+#define XP_WRITES(p, n) if ((n) > 0) xp_touch(p, size_t(n) * sizeof *(p), true);
+#else
+#define XP_OP XP_FN
+#define XP_READS(p, n)
+#define XP_WRITES(p, n)
+#endif
 #if defined XP_CHECKED && defined XP_ADDRESS
 void xp_vector_rule(const void* p, size_t bytes);  // a finding where address or size break the chip's rule
 #define XP_RULE(p, n) xp_vector_rule(p, size_t(n) * xp_unit<T>::bytes);
 #else
 #define XP_RULE(p, n)
 #endif
+#define XP_IN(p, n) XP_RULE(p, n) XP_READS(p, n)
+#define XP_OUT(p, n) XP_RULE(p, n) XP_WRITES(p, n)
 
 // A block is a cluster of four cores, a task that runs alone, or, where clusters wait for one another, all clusters.
 #define coreDim ((int)blockDim.x < 4 ? (int)blockDim.x : 4)
@@ -86,14 +99,18 @@ enum mluMemcpyDirection_t {
   GDRAM2NRAM, NRAM2GDRAM, GDRAM2WRAM, WRAM2GDRAM, GDRAM2SRAM, SRAM2GDRAM, SRAM2NRAM, NRAM2SRAM, SRAM2WRAM, WRAM2SRAM, NRAM2WRAM,
   WRAM2NRAM, NRAM2NRAM, GDRAM2GDRAM, SRAM2SRAM, GDRAM2LDRAM, LDRAM2GDRAM, NRAM2LDRAM, LDRAM2NRAM
 };
-template <class T, class U> XP_FN void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t) {
+template <class T, class U> XP_OP void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t) {
   const T* from = (const T*)s;
+  XP_READS(from, bytes / xp_unit<T>::bytes) XP_WRITES(d, bytes / xp_unit<T>::bytes)
   for (int i = 0; i < bytes / xp_unit<T>::bytes; ++i) d[i] = from[i];
 }
-template <class T, class U> XP_FN void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t, int d_stride, int s_stride, int segments) {
+template <class T, class U> XP_OP void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t, int d_stride, int s_stride, int segments) {
   const T* from = (const T*)s;
-  for (int j = 0; j < segments + 1; ++j)
+  for (int j = 0; j < segments + 1; ++j) {
+    XP_READS(from + j * (s_stride / xp_unit<T>::bytes), bytes / xp_unit<T>::bytes)
+    XP_WRITES(d + j * (d_stride / xp_unit<T>::bytes), bytes / xp_unit<T>::bytes)
     for (int i = 0; i < bytes / xp_unit<T>::bytes; ++i) d[j * (d_stride / xp_unit<T>::bytes) + i] = from[j * (s_stride / xp_unit<T>::bytes) + i];
+  }
 }
 template <class T, class U>
 XP_FN void __memcpy(T* d, const U* s, int bytes, mluMemcpyDirection_t, int d_stride0, int d_segments1, int d_stride1, int d_segments2,
@@ -115,11 +132,11 @@ XP_FN void __memcpy_async(T* d, const U* s, int bytes, mluMemcpyDirection_t way,
   __memcpy(d, s, bytes, way, d_stride, s_stride, segments);
   xp_copy_issued();
 }
-template <class T> XP_FN void __bang_write_zero(T* d, int n) { for (int i = 0; i < n; ++i) d[i] = (T)0; }
-template <class T, class S> XP_FN void __bang_write_value(T* d, int n, S v) { for (int i = 0; i < n; ++i) d[i] = (T)v; }
-template <class T, class S> XP_FN void __memset_nram(T* d, int n, S v) { for (int i = 0; i < n; ++i) d[i] = (T)v; }
-template <class T, class S> XP_FN void __nramset(T* d, int n, S v) { for (int i = 0; i < n; ++i) d[i] = (T)v; }
-template <class T, class S> XP_FN void __gdramset(T* d, int n, S v) { for (int i = 0; i < n; ++i) d[i] = (T)v; }
+template <class T> XP_OP void __bang_write_zero(T* d, int n) { XP_WRITES(d, n) for (int i = 0; i < n; ++i) d[i] = (T)0; }
+template <class T, class S> XP_OP void __bang_write_value(T* d, int n, S v) { XP_WRITES(d, n) for (int i = 0; i < n; ++i) d[i] = (T)v; }
+template <class T, class S> XP_OP void __memset_nram(T* d, int n, S v) { XP_WRITES(d, n) for (int i = 0; i < n; ++i) d[i] = (T)v; }
+template <class T, class S> XP_OP void __nramset(T* d, int n, S v) { XP_WRITES(d, n) for (int i = 0; i < n; ++i) d[i] = (T)v; }
+template <class T, class S> XP_OP void __gdramset(T* d, int n, S v) { XP_WRITES(d, n) for (int i = 0; i < n; ++i) d[i] = (T)v; }
 
 template <class T> XP_FN T xp_larger(T a, T b) { return a > b ? a : b; }
 template <class T> XP_FN T xp_smaller(T a, T b) { return a < b ? a : b; }
@@ -128,20 +145,20 @@ template <class T> XP_FN T xp_truth(bool holds) { return holds ? (T)1 : (T)0; }
 XP_FN xp_f32 xp_power(int fix) { return fix == 0 ? (xp_f32)1.0f : exp2f((xp_f32)fix); }
 
 // ---- elementwise: dst, sources, count -------------------------------------------------------------------------------------------
-template <class T> XP_FN void __bang_add(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i]; }
-template <class T> XP_FN void __bang_sub(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i]; }
-template <class T> XP_FN void __bang_mul(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i]; }
-template <class T> XP_FN void __bang_div(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
-template <class T> XP_FN void __bang_maxequal(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i]); }
-template <class T> XP_FN void __bang_minequal(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i]); }
-template <class T> XP_FN void __bang_lt(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i]); }
-template <class T> XP_FN void __bang_le(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i]); }
-template <class T> XP_FN void __bang_gt(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] < a[i]); }
-template <class T> XP_FN void __bang_ge(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] <= a[i]); }
-template <class T> XP_FN void __bang_eq(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i]); }
-template <class T> XP_FN void __bang_ne(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == b[i])); }
-template <class T> XP_FN void __bang_and(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) && !(b[i] == (T)0)); }
-template <class T> XP_FN void __bang_or(T* d, const T* a, const T* b, int n) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) || !(b[i] == (T)0)); }
+template <class T> XP_OP void __bang_add(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i]; }
+template <class T> XP_OP void __bang_sub(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i]; }
+template <class T> XP_OP void __bang_mul(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i]; }
+template <class T> XP_OP void __bang_div(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
+template <class T> XP_OP void __bang_maxequal(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i]); }
+template <class T> XP_OP void __bang_minequal(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i]); }
+template <class T> XP_OP void __bang_lt(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i]); }
+template <class T> XP_OP void __bang_le(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i]); }
+template <class T> XP_OP void __bang_gt(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] < a[i]); }
+template <class T> XP_OP void __bang_ge(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i] <= a[i]); }
+template <class T> XP_OP void __bang_eq(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i]); }
+template <class T> XP_OP void __bang_ne(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == b[i])); }
+template <class T> XP_OP void __bang_and(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) && !(b[i] == (T)0)); }
+template <class T> XP_OP void __bang_or(T* d, const T* a, const T* b, int n) { XP_IN(a, n) XP_IN(b, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == (T)0) || !(b[i] == (T)0)); }
 // With an array for what the chip computes in between; what it holds afterwards is not said, and nothing is written to it here.
 template <class T> XP_FN void __bang_div(T* d, const T* a, const T* b, T*, int n) { for (int i = 0; i < n; ++i) d[i] = a[i] / b[i]; }
 template <class T, class S, class = decltype(S() * 1.0f)>
@@ -150,74 +167,74 @@ XP_NOTE("by a scalar has no public declaration; it is read as the division of ea
   for (int i = 0; i < n; ++i) d[i] = a[i] / c;
 }
 // A scalar on the right; the `const` and `scalar` spellings mean the same.
-template <class T, class S> XP_FN void __bang_add_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
-template <class T, class S> XP_FN void __bang_add_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
-template <class T, class S> XP_FN void __bang_sub_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
-template <class T, class S> XP_FN void __bang_sub_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
-template <class T, class S> XP_FN void __bang_mul_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
-template <class T, class S> XP_FN void __bang_mul_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
-template <class T, class S> XP_FN void __bang_maxeq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
-template <class T, class S> XP_FN void __bang_maxeq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
-template <class T, class S> XP_FN void __bang_mineq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
-template <class T, class S> XP_FN void __bang_mineq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
-template <class T, class S> XP_FN void __bang_lt_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
-template <class T, class S> XP_FN void __bang_lt_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
-template <class T, class S> XP_FN void __bang_le_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
-template <class T, class S> XP_FN void __bang_le_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
-template <class T, class S> XP_FN void __bang_gt_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
-template <class T, class S> XP_FN void __bang_gt_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
-template <class T, class S> XP_FN void __bang_ge_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
-template <class T, class S> XP_FN void __bang_ge_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
-template <class T, class S> XP_FN void __bang_eq_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
-template <class T, class S> XP_FN void __bang_eq_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
-template <class T, class S> XP_FN void __bang_ne_const(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
-template <class T, class S> XP_FN void __bang_ne_scalar(T* d, const T* a, S v, int n) { XP_RULE(d, n) XP_RULE(a, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
+template <class T, class S> XP_OP void __bang_add_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
+template <class T, class S> XP_OP void __bang_add_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] + c; }
+template <class T, class S> XP_OP void __bang_sub_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
+template <class T, class S> XP_OP void __bang_sub_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] - c; }
+template <class T, class S> XP_OP void __bang_mul_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
+template <class T, class S> XP_OP void __bang_mul_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = a[i] * c; }
+template <class T, class S> XP_OP void __bang_maxeq_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
+template <class T, class S> XP_OP void __bang_maxeq_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], c); }
+template <class T, class S> XP_OP void __bang_mineq_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
+template <class T, class S> XP_OP void __bang_mineq_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], c); }
+template <class T, class S> XP_OP void __bang_lt_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
+template <class T, class S> XP_OP void __bang_lt_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < c); }
+template <class T, class S> XP_OP void __bang_le_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
+template <class T, class S> XP_OP void __bang_le_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= c); }
+template <class T, class S> XP_OP void __bang_gt_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
+template <class T, class S> XP_OP void __bang_gt_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c < a[i]); }
+template <class T, class S> XP_OP void __bang_ge_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
+template <class T, class S> XP_OP void __bang_ge_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(c <= a[i]); }
+template <class T, class S> XP_OP void __bang_eq_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
+template <class T, class S> XP_OP void __bang_eq_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == c); }
+template <class T, class S> XP_OP void __bang_ne_const(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
+template <class T, class S> XP_OP void __bang_ne_scalar(T* d, const T* a, S v, int n) { XP_IN(a, n) XP_OUT(d, n) T c = (T)v; for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(!(a[i] == c)); }
 // The shorter source repeats.
-template <class T> XP_FN void __bang_cycle_add(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i % m]; }
-template <class T> XP_FN void __bang_cycle_sub(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i % m]; }
-template <class T> XP_FN void __bang_cycle_mul(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i % m]; }
-template <class T> XP_FN void __bang_cycle_maxequal(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i % m]); }
-template <class T> XP_FN void __bang_cycle_minequal(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i % m]); }
-template <class T> XP_FN void __bang_cycle_eq(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i % m]); }
-template <class T> XP_FN void __bang_cycle_gt(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] < a[i]); }
-template <class T> XP_FN void __bang_cycle_lt(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i % m]); }
-template <class T> XP_FN void __bang_cycle_ge(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] <= a[i]); }
-template <class T> XP_FN void __bang_cycle_le(T* d, const T* a, const T* b, int n, int m) { XP_RULE(d, n) XP_RULE(a, n) XP_RULE(b, m) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i % m]); }
+template <class T> XP_OP void __bang_cycle_add(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] + b[i % m]; }
+template <class T> XP_OP void __bang_cycle_sub(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] - b[i % m]; }
+template <class T> XP_OP void __bang_cycle_mul(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] * b[i % m]; }
+template <class T> XP_OP void __bang_cycle_maxequal(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_larger(a[i], b[i % m]); }
+template <class T> XP_OP void __bang_cycle_minequal(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_smaller(a[i], b[i % m]); }
+template <class T> XP_OP void __bang_cycle_eq(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == b[i % m]); }
+template <class T> XP_OP void __bang_cycle_gt(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] < a[i]); }
+template <class T> XP_OP void __bang_cycle_lt(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] < b[i % m]); }
+template <class T> XP_OP void __bang_cycle_ge(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(b[i % m] <= a[i]); }
+template <class T> XP_OP void __bang_cycle_le(T* d, const T* a, const T* b, int n, int m) { XP_IN(a, n) XP_IN(b, m) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] <= b[i % m]); }
 // ---- functions of one source ------------------------------------------------------------------------------------------------------
-template <class T> XP_FN void __bang_abs(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = xp_abs(a[i]); }
-template <class T> XP_FN void __bang_square(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = a[i] * a[i]; }
-template <class T> XP_FN void __bang_neg(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = -a[i]; }
-template <class T> XP_FN void __bang_not(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == (T)0); }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_recip(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_rsqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sin(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_cos(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_exp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_log(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_tanh(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sigmoid(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / (1.0f + expf(-x))); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_relu(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? x : 0.0f); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_abs(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(fabsf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sign(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x >= 0.0f ? 1.0f : -1.0f); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_gelu(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_gelup(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_exphp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_loghp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_reciphp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_sqrthp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_rsqrthp(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_pow2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
-template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_FN void __bang_active_log2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(log2f(x)); } }
-template <class T> XP_FN void __bang_recip(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
-template <class T> XP_FN void __bang_sqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
-template <class T> XP_FN void __bang_rsqrt(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
-template <class T> XP_FN void __bang_sin(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
-template <class T> XP_FN void __bang_cos(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
-template <class T> XP_FN void __bang_tanh(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
-template <class T> XP_FN void __bang_sign(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f); } }
-template <class T> XP_FN void __bang_log(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
-template <class T> XP_FN void __bang_pow2(T* d, const T* a, int n) { XP_RULE(d, n) XP_RULE(a, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
+template <class T> XP_OP void __bang_abs(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_abs(a[i]); }
+template <class T> XP_OP void __bang_square(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = a[i] * a[i]; }
+template <class T> XP_OP void __bang_neg(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = -a[i]; }
+template <class T> XP_OP void __bang_not(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) d[i] = xp_truth<T>(a[i] == (T)0); }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_recip(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_sqrt(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_rsqrt(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_sin(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_cos(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_exp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_log(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_tanh(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_sigmoid(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / (1.0f + expf(-x))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_relu(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? x : 0.0f); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_abs(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(fabsf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_sign(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x >= 0.0f ? 1.0f : -1.0f); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_gelu(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_gelup(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(0.5f * x * (1.0f + erff(x * 0.70710678118654752f))); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_exphp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(expf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_loghp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_reciphp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_sqrthp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_rsqrthp(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_pow2(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
+template <class T> XP_NOTE("is taken as exact; the table of the chip is good to about 1 %") XP_OP void __bang_active_log2(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(log2f(x)); } }
+template <class T> XP_OP void __bang_recip(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / x); } }
+template <class T> XP_OP void __bang_sqrt(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sqrtf(x)); } }
+template <class T> XP_OP void __bang_rsqrt(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(1.0f / sqrtf(x)); } }
+template <class T> XP_OP void __bang_sin(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(sinf(x)); } }
+template <class T> XP_OP void __bang_cos(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(cosf(x)); } }
+template <class T> XP_OP void __bang_tanh(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(tanhf(x)); } }
+template <class T> XP_OP void __bang_sign(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f); } }
+template <class T> XP_OP void __bang_log(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(logf(x)); } }
+template <class T> XP_OP void __bang_pow2(T* d, const T* a, int n) { XP_IN(a, n) XP_OUT(d, n) for (int i = 0; i < n; ++i) { xp_f32 x = (xp_f32)a[i]; d[i] = (T)(exp2f(x)); } }
 // ---- conversions: dst, src, count[, fix]: a fixed-point value is the integer times 2**fix ---------------------------------------
 XP_FN void __bang_float2half(half* d, const xp_f32* a, int n) { for (int i = 0; i < n; ++i) d[i] = (half)a[i]; }
 XP_FN void __bang_float2half_rd(half* d, const xp_f32* a, int n) { for (int i = 0; i < n; ++i) d[i] = (half)a[i]; }
@@ -330,7 +347,8 @@ template <class T> XP_FN void __bang_min(T* d, const T* a, int n) { xp_search(d,
 #endif
 
 // ---- matrices: int8, int16 and float operands, float sums; `fix` scales the result by 2**fix ---------------------------------------
-template <class D, class T> XP_FN void __bang_transpose(D* d, const T* a, int h, int w) {
+template <class D, class T> XP_OP void __bang_transpose(D* d, const T* a, int h, int w) {
+  XP_READS(a, h * w) XP_WRITES(d, h * w)
   for (int y = 0; y < h; ++y) for (int x = 0; x < w; ++x) d[x * h + y] = (D)a[y * w + x];
 }
 template <class D, class A, class W> XP_FN void __bang_mlp(D* d, const A* a, const W* weight, int height, int width, int fix = 0) {
@@ -340,7 +358,8 @@ template <class D, class A, class W> XP_FN void __bang_mlp(D* d, const A* a, con
     d[y] = (D)(r * xp_power(fix));
   }
 }
-template <class D, class A, class W> XP_FN void __bang_matmul(D* d, const A* a, const W* weight, int m, int k, int n, int fix = 0) {
+template <class D, class A, class W> XP_OP void __bang_matmul(D* d, const A* a, const W* weight, int m, int k, int n, int fix = 0) {
+  XP_READS(a, m * k) XP_READS(weight, n * k) XP_WRITES(d, m * n)
   for (int y = 0; y < m; ++y)
     for (int x = 0; x < n; ++x) {
       xp_f32 r = 0.0f;
@@ -405,3 +424,4 @@ inline Config configure(const char* name, cnrtDim3_t d, cnrtFunctionType_t type,
 #define sizeof(...) ((size_t)xp_unit<__typeof__(__VA_ARGS__)>::bytes)
 #endif
 #undef XP_FN
+#undef XP_OP

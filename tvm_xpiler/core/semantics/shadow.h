@@ -66,8 +66,11 @@ static void mark(uint64_t* word) {
 }
 static void access(uintptr_t pc, const void* p, size_t size, bool write, bool atomic) {
   if (!in_kernel) return;
-  static unsigned ticks = 0;  // a block that takes all the time there is ends the run where it stands
-  if (!(++ticks & 0xffff) && now() > deadline + (blocks_total == 1 ? 0 : kBlockGrace)) conclude();
+  static size_t ticks = 0;  // a block that takes all the time there is ends the run where it stands
+  if ((ticks += 1 + size / 16) > 0xffff) {
+    ticks = 0;
+    if (now() > deadline + (blocks_total == 1 ? 0 : kBlockGrace)) conclude();
+  }
   const char* a = static_cast<const char*>(p);
   if (size_t(a - fibers[current_fiber].stack) < kStack) return;  // a local variable whose address was taken
   bool is_shared = false;
@@ -93,12 +96,13 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
   }
   size_t offset = size_t(a - r->base);
   size_t limit = r == &shared_dynamic ? dynamic_bytes : r->bytes;
-  if (offset + size > limit) { finding(write ? 'O' : 'o', pc, r, long(offset), 0); return; }
+  if (offset + size > limit) { finding(write ? 'O' : 'o', pc, r, long(size > 16 ? limit : offset), 0); return; }
   uint64_t block = (uint64_t(xp_block_idx.x) + uint64_t(xp_grid_dim.x) * (xp_block_idx.y + uint64_t(xp_grid_dim.y) * xp_block_idx.z) + 1) & 0xfffffff;
   uint64_t self = block << 36 | uint64_t(current) << 26 | uint64_t(block_epoch[current] & 8191) << 13 |
                   uint64_t(warp_epoch[current] & 1023) << 3 | (atomic ? 1 : 0) | (copying ? 2 : 0);
   for (size_t cell = offset / size_t(r->leaf); cell <= (offset + size - 1) / size_t(r->leaf); ++cell) {
     uint64_t* w = r->shadow + cell * 2;
+    long at = long(size > 16 ? cell * size_t(r->leaf) : offset);  // of many cells, the one at fault
     auto conflicts = [&](uint64_t o) {
       if (!o || o == kEarlier || (atomic && (o & 1))) return false;
       if (o >> 36 != block) return !is_shared;
@@ -108,17 +112,17 @@ static void access(uintptr_t pc, const void* p, size_t size, bool write, bool at
       return !(same_warp && !(o & 4) && (o >> 3 & 1023) != (self >> 3 & 1023));
     };
     auto under_way = [&](uint64_t o) { return (o & 2) && o != kEarlier && o >> 36 == block; };
-    if (!copying && (under_way(w[0]) || (write && under_way(w[1])))) finding('y', pc, r, long(offset), 0);
+    if (!copying && (under_way(w[0]) || (write && under_way(w[1])))) finding('y', pc, r, at, 0);
     if (copying) mark(w + (write ? 0 : 1));
     bool valid = w[0] && (!is_shared || w[0] >> 36 == block);
     if (!write) {
-      if (!valid && !r->initialized && !(is_shared && a < &__bss_start)) finding('u', pc, r, long(offset), 0);
-      if (conflicts(w[0])) finding(w[0] & 1 ? 'a' : 'r', pc, r, long(offset), w[0]);
+      if (!valid && !r->initialized && !(is_shared && a < &__bss_start)) finding('u', pc, r, at, 0);
+      if (conflicts(w[0])) finding(w[0] & 1 ? 'a' : 'r', pc, r, at, w[0]);
       bool others = w[1] && w[1] >> 36 == block && (w[1] >> 26 & 1023) != uint64_t(current) && (w[1] >> 13 & 8191) == (self >> 13 & 8191);
       w[1] = self | (others ? 4 : 0);
     } else {
-      if (conflicts(w[0])) finding('w', pc, r, long(offset), w[0]);
-      if (conflicts(w[1])) finding(atomic ? 'a' : 'r', pc, r, long(offset), w[1]);
+      if (conflicts(w[0])) finding('w', pc, r, at, w[0]);
+      if (conflicts(w[1])) finding(atomic ? 'a' : 'r', pc, r, at, w[1]);
       w[0] = self;
     }
   }
@@ -150,6 +154,7 @@ void __ubsan_handle_out_of_bounds(void* data, void*) {
 }
 }
 }  // namespace xp
+void xp_touch(const void* p, size_t bytes, bool write) { xp::access(uintptr_t(__builtin_return_address(0)), p, bytes, write, false); }
 // An asynchronous copy is made when it is issued, and what it touches is marked until the thread waits for it.
 void xp_copy_begins() { xp::copying = true; }
 void xp_copy_issued() { xp::copying = false; }
