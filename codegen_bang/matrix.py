@@ -14,10 +14,10 @@ from codegen_bang.vectorize import BYTES, TYPES
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
 from tvm_xpiler.core.expressions import is_load, source
 
-_LANES = 64  # of the matrix unit: columns come in such groups
+LANES = 64  # of the matrix unit: columns come in such groups
 _ROWS = (128, 64, 32, 16, 8, 4, 2, 1)
 _MOST_DEPTH = 512
-_TYPES = frozenset({"float32", "float16", "int8", "int16"})
+OPERANDS = frozenset({"float32", "float16", "int8", "int16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel |
     seen = contraction(stage) if chip.address == 1 else None
     if seen is None:
         return Refusal("unit", stage.name, f"block '{stage.name}' is no contraction as the matrix unit of {chip.name} takes them")
-    if asked.vector or asked.unread(seen.row, seen.depth, seen.column) or asked.cut(seen.column) not in {(), (_LANES,)}:
+    if asked.vector or asked.unread(seen.row, seen.depth, seen.column) or asked.cut(seen.column) not in {(), (LANES,)}:
         return Refusal(
             "unread",
             stage.name,
-            f"tiles of block '{stage.name}' are cut along one axis of rows and one of the depth, {_LANES} columns each",
+            f"tiles of block '{stage.name}' are cut along one axis of rows and one of the depth, {LANES} columns each",
         )
     tiles = _tiles(seen, asked)
     if not tiles:
@@ -104,10 +104,10 @@ def contraction(stage: Stage) -> Contraction | None:
         return None
     factors = [plain(f) for f in (product.a, product.b)]
     factors = [f.value if type(f).__name__ == "Cast" else f for f in factors]
-    if not all(is_load(f) and str(f.ty) in _TYPES for f in factors) or str(factors[0].ty) != str(factors[1].ty):
+    if not all(is_load(f) and str(f.ty) in OPERANDS for f in factors) or str(factors[0].ty) != str(factors[1].ty):
         return None
     column = stage.spatial[-1]
-    if stride(stage.buffer, stage.indices, column.var) != 1 or column.extent % _LANES:
+    if stride(stage.buffer, stage.indices, column.var) != 1 or column.extent % LANES:
         return None
     for left, right in (factors, factors[::-1]):
         rows = [a for a in stage.spatial[:-1] if _step(left, a.var) and _step(right, a.var) == 0]
@@ -152,10 +152,10 @@ def _unfit(c: Contraction, t: Tile, chip: Chip) -> Refusal | None:
     size, copies = BYTES[c.a.dtype], 2 if t.ahead else 1
     steps = _steps(c, t)
     results = (2 if t.tiles > 1 and t.ahead else 1) + (steps > 1)
-    nram = copies * t.rows * t.depth * size + results * t.rows * _LANES * 4
+    nram = copies * t.rows * t.depth * size + results * t.rows * LANES * 4
     if c.turned:
-        nram += (1 + (copies if steps > 1 else 1)) * t.depth * _LANES * size
-    wram = (copies if steps > 1 else 1) * t.depth * _LANES * size
+        nram += (1 + (copies if steps > 1 else 1)) * t.depth * LANES * size
+    wram = (copies if steps > 1 else 1) * t.depth * LANES * size
     name, tiles = c.stage.name, f"tiles of {t.rows} rows and a depth of {t.depth}{', twice' if t.ahead else ''}"
     for limit, taken, room in (("nram", nram, chip.nram - STACK), ("wram", wram, chip.wram)):
         if taken > room:
@@ -168,7 +168,7 @@ def _steps(c: Contraction, t: Tile) -> int:
 
 
 def _tasks(c: Contraction, t: Tile) -> int:
-    return -(-c.row.extent // (t.rows * t.tiles)) * (c.column.extent // _LANES) * prod((axis.extent for axis in c.batch), start=1)
+    return -(-c.row.extent // (t.rows * t.tiles)) * (c.column.extent // LANES) * prod((axis.extent for axis in c.batch), start=1)
 
 
 def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
@@ -180,16 +180,16 @@ def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
 
     rows = copy(1, t.rows * t.depth * size) if _packed(c.a, c, t) else copy(t.rows, t.depth * size)
     if c.turned:
-        weights = copy(t.depth, _LANES * size) + 2 * RATES.call + t.depth * _LANES * size * (1 + RATES.near)
+        weights = copy(t.depth, LANES * size) + 2 * RATES.call + t.depth * LANES * size * (1 + RATES.near)
     else:
-        weights = copy(1, _LANES * t.depth * size) if _packed(c.b, c, t) else copy(_LANES, t.depth * size)
-    product = RATES.call + t.rows * t.depth * _LANES * RATES.product
-    out = copy(1, t.rows * _LANES * 4) if c.column.extent == _LANES else copy(t.rows, _LANES * 4)
+        weights = copy(1, LANES * t.depth * size) if _packed(c.b, c, t) else copy(LANES, t.depth * size)
+    product = RATES.call + t.rows * t.depth * LANES * RATES.product
+    out = copy(1, t.rows * LANES * 4) if c.column.extent == LANES else copy(t.rows, LANES * 4)
     if steps == 1:
         moved, computed, before = rows + out, product, weights
         inner = t.tiles
     else:
-        moved, computed, before = rows + weights, product + RATES.call + t.rows * _LANES * 4, out + RATES.call + t.rows * _LANES * 4
+        moved, computed, before = rows + weights, product + RATES.call + t.rows * LANES * 4, out + RATES.call + t.rows * LANES * 4
         inner = steps
     loop = inner * (max(moved, computed) if t.ahead else moved + computed) + (min(moved, computed) if t.ahead else 0)
     return -(-_tasks(c, t) // (chip.clusters * CORES)) * (before + loop)
@@ -219,13 +219,13 @@ class _Writer:
     def kernel(self) -> Kernel:
         c, t = self.c, self.t
         steps, twice = _steps(c, t), 2 if t.ahead else 1
-        row_tasks, columns = -(-c.row.extent // (t.rows * t.tiles)), c.column.extent // _LANES
-        held = {"rows": (self.ctype, twice * t.rows * t.depth), "sum": ("float", (twice if t.tiles > 1 else 1) * t.rows * _LANES)}
+        row_tasks, columns = -(-c.row.extent // (t.rows * t.tiles)), c.column.extent // LANES
+        held = {"rows": (self.ctype, twice * t.rows * t.depth), "sum": ("float", (twice if t.tiles > 1 else 1) * t.rows * LANES)}
         if steps > 1:
-            held["part"] = ("float", t.rows * _LANES)
+            held["part"] = ("float", t.rows * LANES)
         if c.turned:
-            held |= {"slice": (self.ctype, (twice if steps > 1 else 1) * t.depth * _LANES), "turned": (self.ctype, t.depth * _LANES)}
-        weights = (twice if steps > 1 and not c.turned else 1) * t.depth * _LANES
+            held |= {"slice": (self.ctype, (twice if steps > 1 else 1) * t.depth * LANES), "turned": (self.ctype, t.depth * LANES)}
+        weights = (twice if steps > 1 and not c.turned else 1) * t.depth * LANES
         self.lines = [
             signature(self.name, self.buffers, c.stage.buffer, self.text),
             *(f"  __nram__ {kind} {array}[{size}];" for array, (kind, size) in held.items()),
@@ -236,7 +236,7 @@ class _Writer:
             self.put(line)
         cut = f" % {row_tasks}" if c.batch else ""
         start = f"task / {columns}{cut} * {t.rows * t.tiles}"
-        self.put(f"const int {self.j} = task % {columns} * {_LANES};")
+        self.put(f"const int {self.j} = task % {columns} * {LANES};")
         if steps == 1:
             self.rows_in_turn(start)
         else:
@@ -248,7 +248,7 @@ class _Writer:
         if t.ahead:
             notes += (f"{c.stage.name}: the next tile is copied while one is computed",)
         rows = (t.tiles, t.rows) if t.tiles > 1 else (t.rows,)
-        made = Asked("matrix", cuts=((c.row.var, rows), (c.column.var, (_LANES,)), (c.depth.var, (t.depth,))), ahead=t.ahead)
+        made = Asked("matrix", cuts=((c.row.var, rows), (c.column.var, (LANES,)), (c.depth.var, (t.depth,))), ahead=t.ahead)
         return Kernel("\n".join(self.lines) + "\n", self.buffers, _cost(c, t, self.chip), notes, made)
 
     # ---- one step of the depth: rows in turn ----
@@ -261,7 +261,7 @@ class _Writer:
             self.put(f"const int {self.i} = {start};")
             self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
             self.load_rows("rows", wait=True)
-            self.put(f"__bang_matmul(sum, rows, weights, m, n, {_LANES});")
+            self.put(f"__bang_matmul(sum, rows, weights, m, n, {LANES});")
             self.store("sum", wait=True)
             return
         end = f"smaller(first + {t.rows * t.tiles}, {c.row.extent})"
@@ -271,7 +271,7 @@ class _Writer:
             self.pad += "  "
             self.put(f"const int m = smaller({t.rows}, last - {self.i});")
             self.load_rows("rows", wait=True)
-            self.put(f"__bang_matmul(sum, rows, weights, m, n, {_LANES});")
+            self.put(f"__bang_matmul(sum, rows, weights, m, n, {LANES});")
             self.store("sum", wait=True)
         else:
             block = t.rows * t.depth
@@ -291,9 +291,9 @@ class _Writer:
             self.pad = self.pad[:-2]
             self.put("}")
             self.put(f"const int {self.i} = step, m = smaller({t.rows}, last - step);")
-            self.put(f"__bang_matmul(sum + from * {t.rows * _LANES}, rows + from * {block}, weights, m, n, {_LANES});")
+            self.put(f"__bang_matmul(sum + from * {t.rows * LANES}, rows + from * {block}, weights, m, n, {LANES});")
             self.put("__sync();")
-            self.store(f"sum + from * {t.rows * _LANES}", wait=False)
+            self.store(f"sum + from * {t.rows * LANES}", wait=False)
         self.pad = self.pad[:-2]
         self.put("}")
         if t.ahead:
@@ -303,7 +303,7 @@ class _Writer:
     def depth_in_turn(self) -> None:
         c, t = self.c, self.t
         steps, cuts = _steps(c, t), -(-c.depth.extent // t.depth)
-        self.put(f"__bang_write_zero(sum, m * {_LANES});")
+        self.put(f"__bang_write_zero(sum, m * {LANES});")
         if t.ahead:
             self.put("{")
             self.pad += "  "
@@ -321,18 +321,18 @@ class _Writer:
             self.pad += "  "
             self.position("(step + 1)", cuts)
             self.load_rows(f"rows + (from ^ 1) * {t.rows * t.depth}", wait=False)
-            slot = f" + (from ^ 1) * {t.depth * _LANES}"
+            slot = f" + (from ^ 1) * {t.depth * LANES}"
             self.load_weights(f"weights{slot}", f"slice{slot}", wait=False)
             self.pad = self.pad[:-2]
             self.put("}")
-            rows, weights = f"rows + from * {t.rows * t.depth}", weights if c.turned else f"weights + from * {t.depth * _LANES}"
+            rows, weights = f"rows + from * {t.rows * t.depth}", weights if c.turned else f"weights + from * {t.depth * LANES}"
         self.position("step", cuts)
         if not t.ahead:
             self.load_rows("rows", wait=True)
             self.load_weights("weights", "slice", wait=True)
-        self.turn_weights(f"slice + from * {t.depth * _LANES}" if t.ahead else "slice", "weights")
-        self.put(f"__bang_matmul(part, {rows}, {weights}, m, n, {_LANES});")
-        self.put(f"__bang_add(sum, sum, part, m * {_LANES});")
+        self.turn_weights(f"slice + from * {t.depth * LANES}" if t.ahead else "slice", "weights")
+        self.put(f"__bang_matmul(part, {rows}, {weights}, m, n, {LANES});")
+        self.put(f"__bang_add(sum, sum, part, m * {LANES});")
         if t.ahead:
             self.put("__sync();")
         self.pad = self.pad[:-2]
@@ -356,17 +356,17 @@ class _Writer:
         """Copy weights to WRAM, or, where they have to be turned, a slice of them to NRAM."""
         b = self.c.b
         if not self.c.turned:
-            self.copy(target, b, str(_LANES), "GDRAM2WRAM", wait)
+            self.copy(target, b, str(LANES), "GDRAM2WRAM", wait)
             return
         call = "__memcpy" if wait else "__memcpy_async"
         place = f"&{self.text.at(source(b.load), b.load.indices)}"
-        row = f"{_LANES} * {self.size}"
+        row = f"{LANES} * {self.size}"
         self.put(f"{call}({slice_}, {place}, {row}, GDRAM2NRAM, {row}, {b.along} * {self.size}, n - 1);")
 
     def turn_weights(self, slice_: str, target: str) -> None:
         if self.c.turned:
-            self.put(f"__bang_transpose(turned, {slice_}, n, {_LANES});")
-            self.put(f"__memcpy({target}, turned, n * {_LANES} * {self.size}, NRAM2WRAM);")
+            self.put(f"__bang_transpose(turned, {slice_}, n, {LANES});")
+            self.put(f"__memcpy({target}, turned, n * {LANES} * {self.size}, NRAM2WRAM);")
 
     def copy(self, target: str, o: Operand, count: str, way: str, wait: bool) -> None:
         call = "__memcpy" if wait else "__memcpy_async"
@@ -381,8 +381,8 @@ class _Writer:
         call = "__memcpy" if wait else "__memcpy_async"
         step = stride(stage.buffer, stage.indices, self.c.row.var)
         place = f"&{self.text.at(stage.buffer, stage.indices)}"
-        row = f"{_LANES} * sizeof(float)"
-        if step == _LANES:
+        row = f"{LANES} * sizeof(float)"
+        if step == LANES:
             self.put(f"{call}({place}, {what}, m * {row}, NRAM2GDRAM);")
         else:
             self.put(f"{call}({place}, {what}, {row}, NRAM2GDRAM, {step} * sizeof(float), {row}, m - 1);")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 from codegen_bang.asked import AHEAD, UNIT, Asked, Refusal, requests
 from codegen_bang.kernel import Kernel, scalar_kernel
 from codegen_bang.matrix import matrix_kernel
+from codegen_bang.packing import packed
 from codegen_bang.stage import Stage, stages
 from codegen_bang.transpose import transpose_kernel
 from codegen_bang.vectors import pooled_kernel, vector_kernel
@@ -18,6 +20,7 @@ from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.kinds import MAKERS, Maker
 from tvm_xpiler.schedule.limits import Broken
 from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _MAKERS = {
@@ -67,16 +70,46 @@ def _scalar_plan(func: PrimFunc, machine: Machine) -> Plan:
 
 
 def _plan(func: PrimFunc, machine: Machine, only: str | None, asked: Asked) -> Plan:
-    found = stages(func)
+    found, chip = stages(func), CHIPS[machine.name]
     if found is None:
         raise ScheduleError("the function has no normal form")
     sch = new_schedule(func)
-    for stage in found:
-        if only in {None, stage.name}:
-            kernel = best(stage, stage.name, CHIPS[machine.name], asked)
+    others = {stage.name for stage in found if only not in {None, stage.name}}
+    if asked.unit is None and chip.address == 1:  # the matrix unit of the others is not used
+        for stage in found:
+            sch = _packed(sch, func, stage.name, chip) if stage.name not in others else sch
+    made = requests(sch.mod, func)
+    assert not isinstance(made, Refusal)
+    for stage, _ in made:
+        if stage.name not in others:
+            kernel = best(stage, stage.name, chip, asked)
             assert isinstance(kernel, Kernel)  # scalar code there always is
             _ask(sch, stage, kernel.asked)
     return plan_from_schedule(sch, func)
+
+
+def _packed(sch: Schedule, func: PrimFunc, name: str, chip: Chip) -> Schedule:
+    """Return the schedule with a contraction packed for the matrix unit, and with what need not be copied read where it lies; the given one where that costs less."""
+    trial = sch.copy()
+    with suppress(ScheduleError):
+        if not packed(trial, name):
+            return sch
+        known = {sch.get(block).name_hint for block in blocks(sch)}
+        for copy in [node.name_hint for node in map(trial.get, blocks(trial)) if node.name_hint not in known]:
+            for inline in ("compute_inline", "reverse_compute_inline"):
+                with suppress(ScheduleError):
+                    less = trial.copy()
+                    getattr(less, inline)(less.get_sblock(copy))
+                    if _cost(less.mod, func, chip) < _cost(trial.mod, func, chip):
+                        trial = less
+                        break
+        return trial if _cost(trial.mod, func, chip) < _cost(sch.mod, func, chip) else sch
+    return sch
+
+
+def _cost(module: IRModule, func: PrimFunc, chip: Chip) -> float:
+    made = kernels_of(module, func, chip)
+    return math.inf if isinstance(made, Refusal) else sum(kernel.cost for _, kernel in made)
 
 
 def _ask(sch: Schedule, stage: Stage, asked: Asked) -> None:
@@ -113,8 +146,7 @@ def _limit(sch: Schedule, machine: Machine, original: IRModule | None) -> Broken
 
 def _estimate(module: IRModule, machine: Machine) -> float:
     """Return the seconds of the busiest core, by estimate."""
-    made = kernels_of(module, module["main"], CHIPS[machine.name])
-    return math.inf if isinstance(made, Refusal) else sum(kernel.cost for _, kernel in made) / PER_SECOND
+    return _cost(module, module["main"], CHIPS[machine.name]) / PER_SECOND
 
 
 MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate)

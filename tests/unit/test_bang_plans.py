@@ -146,6 +146,31 @@ def test_a_cut_that_no_unit_reads_leaves_with_its_note() -> None:
     assert broken_limit(done.applied.schedule, MLU, IRModule({"main": func})) is None
 
 
+TILES = """
+void product(const float* x, const float* w, float* y) {  // tiles of w lie one behind another, those of y are turned
+  for (int i = 0; i < 40; i++)
+    for (int c = 0; c < 5; c++)
+      for (int j = 0; j < 16; j++) {
+        float sum = 0.0f;
+        for (int k = 0; k < 6; k++)
+          for (int r = 0; r < 8; r++) sum += x[i * 48 + k * 8 + r] * w[((k * 5 + c) * 16 + j) * 8 + r];
+        y[(c * 16 + j) * 40 + i] = sum;
+      }
+}
+"""
+
+
+def test_operands_are_packed_for_the_matrix_unit() -> None:
+    result = translate(SourceFile("product.c", TILES), "bang", Options(sets=4))
+    target = result.targets["bang"]
+    assert target.ok, [v.reason or v.mismatch for v in target.verdicts]
+    assert "pad_einsum" in str(target.emitted.plan)  # 40 columns, or 80, are no whole groups
+    assert "__bang_matmul" in target.emitted.text
+    again = translate(SourceFile("product.c", TILES), "bang", Options(sets=4, arch="mlu270")).targets["bang"]
+    assert again.ok
+    assert "matmul" not in again.emitted.text
+
+
 def test_proposals_are_chosen_by_the_estimate() -> None:
     task = Task.of(_function("contraction"), TargetSpec("bang"))
     plans = Rules().propose(task, 5).plans

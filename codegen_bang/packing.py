@@ -1,0 +1,79 @@
+"""Contractions that the matrix unit does not take as they lie: operands copied into matrices, columns filled up with zeros, the result laid back.
+
+As dlight does for tensor cores in TVM (``gpu/matmul.py``): reindex, fuse the iterators of each role, pad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from codegen_bang.matrix import LANES, OPERANDS
+from tvm_xpiler.core.expressions import mentions
+from tvm_xpiler.core.tir import Schedule
+from tvm_xpiler.schedule.index_maps import index_map
+from tvm_xpiler.schedule.query import product_of_loads
+
+
+def packed(sch: Schedule, name: str) -> bool:
+    """Turn a contraction into one of matrices with whole groups of columns; False, with nothing changed, where it is none.
+
+    Raises:
+        ScheduleError: TVM refuses a step.
+    """
+    block = sch.get_sblock(name)
+    node = sch.get(block)
+    roles = _roles(node)
+    if roles is None:
+        return False
+    batch, rows, columns, depth, left = roles
+    extents = [int(it.dom.extent) for it in node.iter_vars]
+    for kind, place, groups in (
+        ("read", left, (rows, depth)),
+        ("read", 1 - left, (columns, depth)),
+        ("write", 0, (rows, columns)),
+    ):
+        copy = sch.reindex(block, (kind, place))
+        used = sorted((*batch, *groups[0], *groups[1]))
+        sch.transform_layout(copy, (("read", "write")[kind == "read"], 0), _fused(used, batch, groups, extents))
+    sch.transform_block_layout(block, _fused(range(len(extents)), batch, (rows, columns, depth), extents))
+    count = 1
+    for n in columns:
+        count *= extents[n]
+    if count % LANES:
+        sch.pad_einsum(block, [*(1 for _ in batch), 1, LANES, 1])
+    return True
+
+
+def _roles(node: Any) -> tuple[list[int], list[int], list[int], list[int], int] | None:
+    """Return the iterators that both operands and the result have, those of the left operand's rows, of the columns, of the depth, and which read is the left operand."""
+    factors = product_of_loads(node)
+    if factors is None or len(node.reads) != 2 or str(node.writes[0].source.ty.dtype) != "float32":
+        return None
+    types = {str(region.source.ty.dtype) for region in node.reads}
+    if len(types) != 1 or not types <= OPERANDS:
+        return None
+    first, second = (
+        {n for n, it in enumerate(node.iter_vars) if any(mentions(r.min, it.var) for r in region.region)} for region in node.reads
+    )
+    reduces = {n for n, it in enumerate(node.iter_vars) if it.iter_type == it.CommReduce}
+    spatial = [n for n in range(len(node.iter_vars)) if n not in reduces]
+    if set(spatial) - (first | second) or reduces - (first & second) or not reduces:
+        return None
+    batch = [n for n in spatial if n in first and n in second]
+    others = [[n for n in spatial if n in mine and n not in batch] for mine in (first, second)]
+    if not all(others):
+        return None
+    left = 0 if spatial[-1] in others[1] else 1
+    return batch, others[left], others[1 - left], sorted(reduces), left
+
+
+def _fused(used: Sequence[int], batch: Sequence[int], groups: Sequence[Sequence[int]], extents: Sequence[int]) -> Any:
+    """Return the index map from iterators to those of the batch and one for each group."""
+    places = [f"i{n}" for n in batch]
+    for group in groups:
+        text = f"i{group[0]}"
+        for n in group[1:]:
+            text = f"({text}) * {extents[n]} + i{n}"
+        places.append(text)
+    return index_map(f"lambda {', '.join(f'i{n}' for n in used)}: ({', '.join(places)})")
