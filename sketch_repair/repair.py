@@ -147,22 +147,26 @@ class _Repair:
                 block = next((b for b in broken.blocks if b in names), None)
                 meant = _meant(broken.blocks, done)
                 touching = {n for i, n in enumerate(numbers) if meant & (_chain(whole, i) | set(whole.steps[i].results))}
-                if touching:
+                again = None if touching or block is None else self._ruled(whole, suffix, block)
+                if again is None:
+                    touching = touching or _entangled(whole, numbers, meant)
+                    if not touching:
+                        return None
                     lost |= touching
                     break
-                if block is None:
-                    return None
-                try:
-                    suffix += rules_plan(self.func, self.machine, block).steps
-                except ScheduleError:
-                    return None
-                again = self.replay.apply(Plan(whole.steps + suffix))
-                if isinstance(again, Rejected):
-                    return None
-                done = again
+                done, suffix = again
             else:
                 return None
         return None
+
+    def _ruled(self, whole: Plan, suffix: tuple[Step, ...], block: str) -> tuple[Applied, tuple[Step, ...]] | None:
+        """Schedule a bare block by the rules after a plan and what was added to it; None where that is refused."""
+        try:
+            more = suffix + rules_plan(self.func, self.machine, block).steps
+        except ScheduleError:
+            return None
+        done = self.replay.apply(Plan(whole.steps + more))
+        return None if isinstance(done, Rejected) else (done, more)
 
     def _late(self) -> bool:
         return time.monotonic() - self.begin > self.seconds
@@ -223,7 +227,7 @@ class _Repair:
         """Lay a broken limit at the last step that could have to do with it."""
         suspects = {
             "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",), "parted": ("decompose_reduction", "compute_at", "reverse_compute_at"),
-            "unrolled": ("unroll",), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
+            "unrolled": ("unroll",), "reduction": ("split", "bind", "fuse"), "fragment": ("tensorize", "cache_read", "cache_write", "set_scope"), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
             "nram": ("split", "vectorize", "annotate"), "wram": ("split", "annotate"), "unit": ("annotate", "vectorize"), "unread": ("annotate", "vectorize", "split", "fuse", "bind", "parallel", "unroll"), "block": ("compute_at", "reverse_compute_at", "decompose_reduction", "cache_read", "cache_write", "set_scope"),
         }.get(broken.limit, ())  # fmt: skip
         last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]
@@ -322,6 +326,18 @@ def _meant(named: tuple[str, ...], done: Applied) -> set[str]:
     """Return blocks by the module's names and by those that the plan gave them."""
     given = {name for name, rv in done.names.items() for node in [node_of(done.schedule, rv)] if getattr(node, "name_hint", None) in named}
     return given | set(named)
+
+
+def _entangled(plan: Plan, numbers: tuple[int, ...], names: set[str]) -> set[int]:
+    """Return those of a plan's steps, by their ``numbers``, that share names with some, or with a step that does."""
+    found: set[int] = set()
+    known = set(names)
+    while True:
+        more = {n for n, step in zip(numbers, plan.steps, strict=True) if n not in found and _spoken(step) & known}
+        if not more:
+            return found
+        found |= more
+        known |= {name for n, step in zip(numbers, plan.steps, strict=True) if n in more for name in _spoken(step)}
 
 
 def _schedule(done: Applied | Rejected) -> Schedule:

@@ -211,3 +211,29 @@ bind(C_init[0], "blockIdx.x")
     assert broken is not None
     assert broken.limit == "parted"
     assert isinstance(repair(plan, _gemm(), GPU), Repaired)
+
+
+@pytest.mark.parametrize(("threads", "wrong"), [(1000, True), (24, True), (8, False), (200, True), (40, True), (500, True), (250, True)])
+def test_sums_over_threads_are_those_of_whole_warps(threads: int, wrong: bool) -> None:
+    from tvm import te
+
+    x = te.placeholder((4, 3000 if threads % 8 else 4800), name="x")
+    k = te.reduce_axis((0, x.shape[1]), name="k")
+    func = te.create_prim_func([x, te.compute((4,), lambda i: te.sum(x[i, k], axis=k), name="y")])
+    done = apply(_plan(f'bind(y.i, "blockIdx.x")\na, b = split(y.k, [None, {threads}])\nbind(b, "threadIdx.x")'), func)
+    assert isinstance(done, Applied)
+    broken = broken_limit(done.schedule, GPU)
+    assert (broken.limit if broken else None) == ("reduction" if wrong else None)
+    if wrong:
+        mended = repair(_plan(f'bind(y.i, "blockIdx.x")\na, b = split(y.k, [None, {threads}])\nbind(b, "threadIdx.x")'), func, GPU)
+        assert isinstance(mended, Repaired), mended
+        assert broken_limit(mended.applied.schedule, GPU) is None
+
+
+def test_fragments_are_for_intrinsics() -> None:
+    plan = 'bind(C.i, "blockIdx.x")\nbind(C.j, "threadIdx.x")\nh = cache_read(C, 0, "wmma.matrix_a")\ncompute_at(h, C.k)'
+    done = apply(_plan(plan), _gemm())
+    assert isinstance(done, Applied), done
+    broken = broken_limit(done.schedule, GPU)
+    assert broken is not None
+    assert broken.limit == "fragment"

@@ -13,6 +13,7 @@ from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
+from tvm_xpiler.schedule.warp_limits import warp_limits
 
 _ASYNC = "software_pipeline_async_stages"
 _MAX_UNROLLED = 512
@@ -24,7 +25,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``fragment``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -66,13 +67,13 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
 
 def _parted(nests: list[Any]) -> Broken | None:
     """Find a buffer on a chip that two kernels use: nothing of it is left when the second begins."""
-    users: dict[Any, int] = {}
+    users: dict[Any, tuple[int, str]] = {}
     for number, nest in enumerate(nests):
         for block, buffer in accessed(nest):
-            if buffer.scope() != "global" and users.setdefault(buffer, number) != number:
+            if buffer.scope() != "global" and users.setdefault(buffer, (number, block))[0] != number:
                 return Broken(
                     "parted",
-                    _held([block]),
+                    _held([block, users[buffer][1]]),
                     f"block '{block}' uses '{buffer.name}' of an earlier kernel, which is in {buffer.scope()} memory",
                     False,
                 )
@@ -131,6 +132,9 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
             # Where most blocks do without an axis, the odd ones out are those that have it.
             block = bound[0] if 0 < len(bound) < len(idle) else idle[0]
             return Broken("race", _held([block]), f"all threads of {axis} write what block '{idle[0]}' computes, at once", False)
+    warps = next(warp_limits(nest, machine.lanes), None)
+    if warps is not None:
+        return Broken(warps[0], _held([warps[1]]), warps[2], False)
     for axis, extents in axes.items():
         if len(extents) > 1:
             return Broken(
