@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def measured(title: str, jobs: list[Job], setup: Setup) -> list[Record]:
     spent = sum(r["seconds"] for r in ended) + setup.limits.seconds * sum(r["status"] == "timeout" for r in records)
     late = f", {len(records) - len(ended)} over a limit" if len(ended) < len(records) else ""
     print(f"{title}: {len(jobs)} kernels in {wall:.1f} s, {60 * len(jobs) / wall:.0f} a minute, {processes} at once{late}")
+    statuses = Counter(f"{target} {seen['verdict']}" for r in records for target, seen in r["targets"].items())
+    statuses += Counter(str(r["status"]) for r in records)
+    print(f"  {', '.join(f'{count} {status}' for status, count in statuses.most_common())}")
+    for record in records:
+        if record["status"] not in {"verified", "liftable"}:
+            print(f"    {record['name']}: {record['status']}, {'; '.join(str(f['message'])[:100] for f in record['findings'][:1])}")
     if len(ended) > 20 and wall > 1:
         seconds = sorted(r["seconds"] for r in ended)
         print(
