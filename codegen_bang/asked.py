@@ -69,13 +69,14 @@ def requests(scheduled: IRModule, original: Any) -> list[tuple[Stage, Asked]] | 
         original: The function before, whose stages tell which guards are no tails of splits.
     """
     guards = {s.name: s.guard for s in stages(original) or ()}
+    guarded = any(guard is not None for guard in guards.values())
     found = []
     for loops, realize in nests(scheduled["main"]):
         if realize is None:
             return Refusal("block", "root", "a loop holds more than one block; BANG C has a kernel for each")
         name = str(realize.block.name_hint)
-        one = any(guard is not None for guard in guards.values()) and name not in guards
-        made = None if one and type(realize.predicate).__name__ != "IntImm" else stage(realize, guards.get(name))
+        unknown = guarded and name not in guards and type(realize.predicate).__name__ != "IntImm"  # a tail, or a guard of another block
+        made = None if unknown else stage(realize, guards.get(name))
         if made is None:
             return Refusal("block", name, f"block '{name}' is no loop nest around one assignment in device memory")
         read = _asked(loops, realize)
@@ -104,7 +105,11 @@ def _asked(loops: Sequence[Any], realize: Any) -> Asked | Refusal:
     kinds = [LOOP_KINDS[int(loop.kind)] for loop in loops]
     other = next((kind for kind in kinds if kind not in {"serial", "vector"}), None)
     if other is not None:
-        return Refusal("unread", name, f"a loop of block '{name}' is {other}; in BANG C all but vectors is spread over the cores as it is")
+        return Refusal(
+            "unread",
+            name,
+            f"a loop of block '{name}' is {other}; in BANG C what stands outside of a piece is spread over the cores by itself",
+        )
     vectors = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == "vector"]
     if len(vectors) > 1 or (vectors and unit not in {None, "vector"}):
         return Refusal("unread", name, f"block '{name}' has {len(vectors)} vectorized loops and the unit {unit or 'vector'}")

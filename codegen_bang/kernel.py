@@ -116,8 +116,8 @@ def joined(kind: str, a: str, b: str) -> str:
 
 def scalar_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
     """Return the kernel that computes one element after the other: what every stage has."""
-    if asked.cuts or asked.vector:
-        return Refusal("unread", stage.name, f"scalar code of block '{stage.name}' has no pieces, and its loops are cut")
+    if asked.cuts or asked.vector or asked.ahead:
+        return Refusal("unread", stage.name, f"scalar code of block '{stage.name}' has no pieces: nothing is cut, or copied ahead")
     text, buffers = frame(stage)
     dtype, ctype = stage.dtype, TYPES[stage.dtype]
     tasks = prod((a.extent for a in stage.spatial), start=1)

@@ -87,11 +87,10 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel |
     tiles = _tiles(seen, asked)
     if not tiles:
         return Refusal("unread", stage.name, f"block '{stage.name}' has no such tiles: rows share weights that are loaded in one step")
-    legal = [tile for tile in tiles if _unfit(seen, tile, chip) is None]
-    if not legal:
-        least = min(tiles, key=lambda t: t.rows * t.depth)
-        return _unfit(seen, least, chip) or _unfit(seen, tiles[0], chip)  # type: ignore[return-value]
-    tile = min(legal, key=lambda t: _cost(seen, t, chip))
+    refusals = {tile: refusal for tile in tiles if (refusal := _unfit(seen, tile, chip)) is not None}
+    if len(refusals) == len(tiles):
+        return refusals[min(tiles, key=lambda t: t.rows * t.depth)]
+    tile = min((t for t in tiles if t not in refusals), key=lambda t: _cost(seen, t, chip))
     return _Writer(seen, tile, name, chip).kernel()
 
 

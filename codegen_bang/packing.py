@@ -6,6 +6,7 @@ As dlight does for tensor cores in TVM (``gpu/matmul.py``): reindex, fuse the it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from codegen_bang.matrix import LANES, OPERANDS
@@ -28,25 +29,22 @@ def packed(sch: Schedule, name: str) -> bool:
         return False
     batch, rows, columns, depth, left = roles
     extents = [int(it.dom.extent) for it in node.iter_vars]
-    for kind, place, groups in (
-        ("read", left, (rows, depth)),
-        ("read", 1 - left, (columns, depth)),
-        ("write", 0, (rows, columns)),
-    ):
+    matrices = (
+        ("read", left, "write", (rows, depth)),
+        ("read", 1 - left, "write", (columns, depth)),
+        ("write", 0, "read", (rows, columns)),
+    )
+    for kind, place, of_copy, groups in matrices:
         copy = sch.reindex(block, (kind, place))
-        used = sorted((*batch, *groups[0], *groups[1]))
-        sch.transform_layout(copy, (("read", "write")[kind == "read"], 0), _fused(used, batch, groups, extents))
+        sch.transform_layout(copy, (of_copy, 0), _fused(sorted((*batch, *groups[0], *groups[1])), batch, groups, extents))
     sch.transform_block_layout(block, _fused(range(len(extents)), batch, (rows, columns, depth), extents))
-    count = 1
-    for n in columns:
-        count *= extents[n]
-    if count % LANES:
+    if prod(extents[n] for n in columns) % LANES:
         sch.pad_einsum(block, [*(1 for _ in batch), 1, LANES, 1])
     return True
 
 
 def _roles(node: Any) -> tuple[list[int], list[int], list[int], list[int], int] | None:
-    """Return the iterators that both operands and the result have, those of the left operand's rows, of the columns, of the depth, and which read is the left operand."""
+    """Return the iterators of the batch, rows, columns and depth, and which of the reads is the left operand; None where a block is no such thing."""
     factors = product_of_loads(node)
     if factors is None or len(node.reads) != 2 or str(node.writes[0].source.ty.dtype) != "float32":
         return None

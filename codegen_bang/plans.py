@@ -23,6 +23,8 @@ from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
+_MOST_STAGES = 12  # of which each is tried as part of another
+
 _MAKERS = {
     "matrix": matrix_kernel,
     "transpose": transpose_kernel,
@@ -78,6 +80,8 @@ def _plan(func: PrimFunc, machine: Machine, only: str | None, asked: Asked) -> P
     if asked.unit is None and chip.address == 1:  # the matrix unit of the others is not used
         for stage in found:
             sch = _packed(sch, func, stage.name, chip) if stage.name not in others else sch
+    if asked.unit is None and only is None and 1 < len(found) <= _MOST_STAGES:
+        sch = _inlined(sch, func, [stage.name for stage in found], chip)
     made = requests(sch.mod, func)
     assert not isinstance(made, Refusal)
     for stage, _ in made:
@@ -89,22 +93,34 @@ def _plan(func: PrimFunc, machine: Machine, only: str | None, asked: Asked) -> P
 
 
 def _packed(sch: Schedule, func: PrimFunc, name: str, chip: Chip) -> Schedule:
-    """Return the schedule with a contraction packed for the matrix unit, and with what need not be copied read where it lies; the given one where that costs less."""
+    """Return the schedule with a contraction packed for the matrix unit, or as it is where that costs less.
+
+    What need not be copied is read where it lies.
+    """
     trial = sch.copy()
     with suppress(ScheduleError):
         if not packed(trial, name):
             return sch
-        known = {sch.get(block).name_hint for block in blocks(sch)}
-        for copy in [node.name_hint for node in map(trial.get, blocks(trial)) if node.name_hint not in known]:
-            for inline in ("compute_inline", "reverse_compute_inline"):
-                with suppress(ScheduleError):
-                    less = trial.copy()
-                    getattr(less, inline)(less.get_sblock(copy))
-                    if _cost(less.mod, func, chip) < _cost(trial.mod, func, chip):
-                        trial = less
-                        break
+        trial = _inlined(trial, func, [name for name in _names(trial) if name not in _names(sch)], chip)
         return trial if _cost(trial.mod, func, chip) < _cost(sch.mod, func, chip) else sch
     return sch
+
+
+def _inlined(sch: Schedule, func: PrimFunc, names: list[str], chip: Chip) -> Schedule:
+    """Return the schedule without those of the named blocks that cost less as part of what reads or makes their operands."""
+    for name in names:
+        for inline in ("compute_inline", "reverse_compute_inline"):
+            with suppress(ScheduleError):
+                less = sch.copy()
+                getattr(less, inline)(less.get_sblock(name))
+                if _cost(less.mod, func, chip) < _cost(sch.mod, func, chip):
+                    sch = less
+                    break
+    return sch
+
+
+def _names(sch: Schedule) -> list[str]:
+    return [str(sch.get(block).name_hint) for block in blocks(sch)]
 
 
 def _cost(module: IRModule, func: PrimFunc, chip: Chip) -> float:
@@ -120,10 +136,8 @@ def _ask(sch: Schedule, stage: Stage, asked: Asked) -> None:
     extents = {axis.var: axis.extent for axis in (*stage.spatial, *stage.reduces)}
     if asked.vector:
         axes = [loops[v] for v in asked.vector]
-        vector, extent = axes[0] if len(axes) == 1 else sch.fuse(*axes), 1
-        for v in asked.vector:
-            extent *= extents[v]
-        if asked.span is not None and asked.span < extent:
+        vector = axes[0] if len(axes) == 1 else sch.fuse(*axes)
+        if asked.span is not None and asked.span < math.prod(extents[v] for v in asked.vector):
             _, vector = sch.split(vector, [None, asked.span])
         sch.vectorize(vector)
     for var, cut in asked.cuts:

@@ -44,8 +44,10 @@ def transpose_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kerne
         copies = (h * max(w * size, RATES.piece) + w * max(h * size, RATES.piece)) * RATES.transfer
         return -(-tasks(h, w) // (chip.clusters * CORES)) * (copies + h * w * size + 3 * RATES.call)
 
-    if asked.vector or asked.unread(row, column):
-        return Refusal("unread", stage.name, f"block '{stage.name}' is transposed in tiles of two axes, and another one is cut")
+    if asked.vector or asked.ahead or asked.unread(row, column):
+        return Refusal(
+            "unread", stage.name, f"block '{stage.name}' is transposed in tiles of two axes: no other is cut, nothing copied ahead"
+        )
     down_sides, right_sides = asked.cut(column)[-1:] or _SIDES, asked.cut(row)[-1:] or _SIDES
     sides = [(min(h, column.extent), min(w, row.extent)) for h, w in product(down_sides, right_sides)]
     legal = [(h, w) for h, w in sides if 2 * h * w * size <= chip.nram - STACK]

@@ -171,6 +171,26 @@ def test_operands_are_packed_for_the_matrix_unit() -> None:
     assert "matmul" not in again.emitted.text
 
 
+CENTRED = """
+#include <math.h>
+void centred(const float* x, float* y) {
+  for (int i = 0; i < 24; i++) {
+    float sum = 0.0f, squares = 0.0f;
+    for (int j = 0; j < 256; j++) sum += x[i * 256 + j];
+    for (int j = 0; j < 256; j++) squares += (x[i * 256 + j] - sum / 256.0f) * (x[i * 256 + j] - sum / 256.0f);
+    for (int j = 0; j < 256; j++) y[i * 256 + j] = (x[i * 256 + j] - sum / 256.0f) / sqrtf(squares / 256.0f + 1e-5f);
+  }
+}
+"""
+
+
+def test_small_stages_become_part_of_others() -> None:
+    target = translate(SourceFile("centred.c", CENTRED), "bang", Options(sets=4)).targets["bang"]
+    assert target.ok, [v.reason or v.mismatch for v in target.verdicts]
+    assert "compute_inline" in str(target.emitted.plan)
+    assert target.emitted.text.count("<<<") == 3
+
+
 def test_proposals_are_chosen_by_the_estimate() -> None:
     task = Task.of(_function("contraction"), TargetSpec("bang"))
     plans = Rules().propose(task, 5).plans
