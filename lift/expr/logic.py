@@ -86,11 +86,64 @@ def eq0(e: Expr) -> Expr:
     terms, constant = linear(e)
     if terms and next(iter(terms.values())) < 0:
         e = scale(e, -1)
+    if e.op == "floormod" and int_value(e.args[1]) == 2 and _uncut(e.args[0], 0).op == "shr":
+        found = _bit(e.args[0], const(0))
+        if found is not None:
+            return not_(found)
     if e.op == "floormod":  # one multiple alone is in reach
         (low, high), c = bounds(e.args[0]), int_value(e.args[1])
         if c and not isinf(low) and not isinf(high) and high // c == -(-low // c):
             return eq0(add(e.args[0], const(-int(high // c) * c)))
     return node("eq0", (e,), dtype="bool")
+
+
+_LANES = 64  # bits of a mask, at most
+_WIDTHS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64, "int8": 8, "int16": 16, "int32": 32, "int64": 64}
+
+
+def _bit(mask: Expr, lane: Expr) -> Expr | None:
+    """Return whether a bit of a mask is set, as a condition on its place; None where that is not known.
+
+    Masks of vectors are numbers (``0xF``), so many low ones (``(1 << k) - 1``), and what is made of these.
+    """
+    low, high = bounds(lane)
+    if isinf(low) or isinf(high) or low < 0 or high - low >= _LANES:
+        return None
+    number = int_value(mask)
+    if number is not None:
+        places = [n for n in range(int(low), int(high) + 1) if number >> n & 1]
+        starts = [n for n in places if n - 1 not in places]
+        ends = [n for n in places if n + 1 not in places]
+        runs = [and_(le0(sub(const(a), lane)), le0(sub(lane, const(b)))) for a, b in zip(starts, ends, strict=True)]
+        return or_(*runs) if runs else FALSE
+    mask = _uncut(mask, int(high))
+    width = (int_value(mask.args[1]) or 0).bit_length() - 1 if mask.op == "floormod" else -1
+    if width > 0 and int_value(mask.args[1]) == 1 << width:
+        inside = _bit(mask.args[0], lane)
+        return None if inside is None else and_(le0(sub(lane, const(width - 1))), inside)
+    if mask.op == "shr":
+        return _bit(mask.args[0], add(mask.args[1], lane))
+    if mask.op in {"band", "bor"}:
+        parts = [_bit(part, lane) for part in mask.args]
+        known = [part for part in parts if part is not None]
+        return None if len(known) < len(parts) else and_(*known) if mask.op == "band" else or_(*known)
+    if mask.op == "select":
+        yes, no = _bit(mask.args[1], lane), _bit(mask.args[2], lane)
+        return None if yes is None or no is None else or_(and_(mask.args[0], yes), and_(not_(mask.args[0]), no))
+    terms, constant = linear(mask)
+    if constant == -1 and len(terms) == 1:
+        ((power, times),) = terms.items()
+        power = _uncut(power, int(high))
+        if times == 1 and power.op == "shl" and int_value(power.args[0]) == 1 and bounds(power.args[1])[0] >= 0:
+            return le0(add(sub(lane, power.args[1]), const(1)))
+    return None
+
+
+def _uncut(e: Expr, place: int) -> Expr:
+    """Return what a number was before bits over a place were cut off, or signs were given to it."""
+    while (e.op == "floormod" and (int_value(e.args[1]) or 0) >> place + 1) or (e.op == "cast" and _WIDTHS.get(e.dtype, 0) > place):
+        e = e.args[0]
+    return e
 
 
 def not_(e: Expr) -> Expr:
@@ -176,7 +229,7 @@ def _or(*args: Expr) -> Expr:
 
 
 def implies(a: Expr, b: Expr) -> bool:
-    """Cheap: ``a`` and ``b`` bound the same linear form, and ``a`` the tighter."""
+    """Cheap: ``b`` is a multiple of the bound ``a`` and something that is never positive (Farkas' lemma with one premise)."""
     if a.op not in {"le0", "eq0"} or b.op != "le0":
         return False
     found = _memo.get((a, b))
@@ -191,7 +244,8 @@ def _implies(a: Expr, b: Expr) -> bool:
         return False
     if a.op == "le0" and b.op == "le0":
         low, high = bounds(sub(b.args[0], a.args[0]))
-        return high <= 0 and not (low == high == 0)
+        times = {y[atom] // x[atom] for atom in x if atom in y and y[atom] % x[atom] == 0 and y[atom] // x[atom] > 1}
+        return (high <= 0 and not (low == high == 0)) or any(bounds(add(b.args[0], a.args[0], -k))[1] <= 0 for k in times)
     if a.op == "eq0" and b.op == "le0":
         value = int_value(sub(b.args[0], a.args[0]))
         other = int_value(add(b.args[0], a.args[0]))

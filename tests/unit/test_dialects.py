@@ -70,6 +70,21 @@ int main() {
       __m512 x = _mm512_loadu_ps(reals[0]), y = _mm512_loadu_ps(reals[1]);
       show("cmp", (unsigned)_mm512_cmp_ps_mask(x, y, _CMP_LT_OS)); show("blend", _mm512_mask_blend_ps(0x5a5a, x, y));
       show("maskz", _mm512_maskz_loadu_ps(0x0ff1, reals[2])); show("largest", _mm512_reduce_max_ps(x));
+      __m512 z = _mm512_loadu_ps(reals[2]);
+      const __mmask16 m = 0x35a1;
+      show("madd", _mm512_mask_add_ps(z, m, x, y)); show("mdiv", _mm512_maskz_div_ps(m, x, y)); show("mmax", _mm512_mask_max_ps(z, m, x, y));
+      show("mfma", _mm512_mask_fmadd_ps(x, m, y, z)); show("mfma3", _mm512_mask3_fmadd_ps(x, y, z, m)); show("mfmaz", _mm512_maskz_fmadd_ps(m, x, y, z));
+      show("mload", _mm512_mask_loadu_ps(x, m, reals[2])); show("mmov", _mm512_mask_mov_ps(x, m, y)); show("zmov", _mm512_maskz_mov_ps(m, y));
+      show("msum", _mm512_mask_reduce_add_ps(0x1, x)); show("mlargest", _mm512_mask_reduce_max_ps(m, x)); show("mleast", _mm512_mask_reduce_min_ps(m, x));
+      show("mcmp", (unsigned)_mm512_mask_cmp_ps_mask(m, x, y, _CMP_GE_OQ)); show("lt", (unsigned)_mm512_cmplt_ps_mask(x, y));
+      show("gt32", (unsigned)_mm512_cmpgt_epi32_mask(a, b)); show("ge32", (unsigned)_mm512_cmpge_epi32_mask(a, b)); show("ne32", (unsigned)_mm512_cmpneq_epi32_mask(a, a));
+      show("madd32", _mm512_mask_add_epi32(c, m, a, b)); show("zmul32", _mm512_maskz_mullo_epi32(m, a, b)); show("mdot", _mm512_mask_dpbusd_epi32(c, m, a, b));
+      show("zdot", _mm512_maskz_dpbusd_epi32(m, c, a, b)); show("mload32", _mm512_mask_loadu_epi32(c, m, words[0])); show("zset", _mm512_maskz_set1_epi32(m, 7));
+      show("mload8", _mm512_maskz_loadu_epi8(0x123456789abcdefull, words[0])); show("msum32", _mm512_mask_reduce_add_epi32(m, a));
+      show("masks", (unsigned)_kand_mask16(_knot_mask16(m), _kor_mask16(m, 0xf0f0)));
+      float stored[16] = {}; int kept[16] = {};
+      _mm512_mask_storeu_ps(stored, m, x); _mm512_mask_storeu_epi32(kept, m, a);
+      show("mstore", _mm512_loadu_ps(stored)); show("mstore32", _mm512_loadu_si512(kept));
     }
 #endif
   }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tvm_xpiler import Options, translate
+from tvm_xpiler import Options, lift, translate
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.emit.execute import run_library
 
@@ -341,3 +341,28 @@ def test_the_first_iteration_may_set_what_a_loop_carries() -> None:
     assert result.ok
     assert result.lifted.grade == "A", result.lifted.reason
     assert result.lifted.func.script().count("T.init()") == 2
+
+
+TAIL = "__mmask16 m = (__mmask16)((1u << (n - i)) - 1);"
+CUT = "__mmask16 m = n - i >= 16 ? 0xFFFF : (__mmask16)((1u << (n - i)) - 1);"
+SCALED = "_mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_set1_ps(0.5f)));"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"int i = 0; for (; i + 16 <= n; i += 16) {{ __mmask16 m = 0xFFFF; {SCALED} }} if (i < n) {{ {TAIL} {SCALED} }}",
+        f"for (int i = 0; i < n; i += 16) {{ {CUT} {SCALED} }}",
+        f"for (int i = 0; i < n; i += 16) {{ __mmask16 m = (__mmask16)(0xFFFFu >> (n - i < 16 ? 16 - (n - i) : 0)); {SCALED} }}",
+        f"for (int i = 0; i < n; i += 16) {{ __mmask16 m = n - i < 16 ? _kand_mask16(0xFFFF, (__mmask16)((1u << (n - i)) - 1)) : 0xFFFF; {SCALED} }}",
+    ],
+)
+def test_masks_of_tails_are_ranges(body: str) -> None:
+    text = f"#include <immintrin.h>\nvoid k(const float* x, float* y, int n) {{ {body} }}\n"
+    lifted = lift(SourceFile("k.c", text), Options(scalars={"n": 100}))
+    assert lifted.grade == "A", lifted.reason
+    script = lifted.func.script()
+    assert script.count("with T.sblock(") == 2  # the root, and one stage
+    assert "T.axis.spatial(100," in script
+    assert "where" not in script
+    assert "if_then_else" not in script

@@ -183,6 +183,58 @@ XP_FN __m128i _mm_hadd_epi32(__m128i a, __m128i b) { __m128i r; for (int i = 0; 
 XP_FN __m128i _mm_set_epi32(int d, int c, int b, int a) { __m128i r; r.d[0] = a; r.d[1] = b; r.d[2] = c; r.d[3] = d; return r; }
 XP_FN __m128i _mm_setr_epi32(int a, int b, int c, int d) { return _mm_set_epi32(d, c, b, a); }
 
+// ---- masks: bit i stands for lane i -----------------------------------------------------------------------------------------------
+template <int N> XP_FN xp_words<N> xp_pick32(unsigned m, const xp_words<N>& a, const xp_words<N>& b) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = (m >> i) & 1 ? b.d[i] : a.d[i]; return r; }
+template <int N> XP_FN xp_words<N> xp_keep32(unsigned m, const xp_words<N>& a) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = (m >> i) & 1 ? a.d[i] : 0; return r; }
+template <int N> XP_FN xp_words<N> xp_maskload32(unsigned m, const int* p) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = (m >> i) & 1 ? p[i] : 0; return r; }
+template <int N> XP_FN void xp_maskstore32(int* p, unsigned m, const xp_words<N>& a) { for (int i = 0; i < N; ++i) if ((m >> i) & 1) p[i] = a.d[i]; }
+template <int N> XP_FN xp_words<N> xp_maskload8(unsigned long long m, const signed char* p) {
+  xp_words<N> r;
+  for (int i = 0; i < N; ++i)
+    r.d[i] = xp_join8((m >> (4 * i)) & 1 ? p[4 * i] : 0, (m >> (4 * i + 1)) & 1 ? p[4 * i + 1] : 0, (m >> (4 * i + 2)) & 1 ? p[4 * i + 2] : 0,
+                      (m >> (4 * i + 3)) & 1 ? p[4 * i + 3] : 0);
+  return r;
+}
+template <int N> XP_FN unsigned xp_cmp32(const xp_words<N>& a, const xp_words<N>& b, int kind) {
+  unsigned m = 0;
+  for (int i = 0; i < N; ++i) m |= ((kind & 1 ? a.d[i] < b.d[i] : kind & 2 ? a.d[i] <= b.d[i] : a.d[i] == b.d[i]) != (kind >= 4) ? 1u : 0u) << i;
+  return m;
+}
+#define XP_MASKED(P, R, NAME, F)                                                                      \
+  XP_FN R P##mask_##NAME(R s, unsigned m, R a, R b) { return xp_pick32(m, s, F(a, b)); }               \
+  XP_FN R P##maskz_##NAME(unsigned m, R a, R b) { return xp_keep32(m, F(a, b)); }
+#define XP_MASKS(P, N, R, SI)                                                                         \
+  XP_FN R P##maskz_loadu_epi32(unsigned m, const void* p) { return xp_maskload32<N>(m, (const int*)p); } \
+  XP_FN R P##mask_loadu_epi32(R s, unsigned m, const void* p) { return xp_pick32(m, s, xp_maskload32<N>(m, (const int*)p)); } \
+  XP_FN void P##mask_storeu_epi32(void* p, unsigned m, R a) { xp_maskstore32((int*)p, m, a); }         \
+  XP_FN R P##maskz_loadu_epi8(unsigned long long m, const void* p) { return xp_maskload8<N>(m, (const signed char*)p); } \
+  XP_FN R P##mask_mov_epi32(R s, unsigned m, R a) { return xp_pick32(m, s, a); }                       \
+  XP_FN R P##maskz_mov_epi32(unsigned m, R a) { return xp_keep32(m, a); }                              \
+  XP_FN R P##mask_blend_epi32(unsigned m, R a, R b) { return xp_pick32(m, a, b); }                     \
+  XP_FN R P##maskz_set1_epi32(unsigned m, int x) { return xp_keep32(m, xp_fill<N>(x)); }               \
+  XP_MASKED(P, R, add_epi32, xp_add32) XP_MASKED(P, R, sub_epi32, xp_sub32) XP_MASKED(P, R, mullo_epi32, xp_mul32) \
+  XP_MASKED(P, R, max_epi32, xp_max32) XP_MASKED(P, R, min_epi32, xp_min32)                            \
+  XP_FN R P##mask_dpbusd_epi32(R c, unsigned m, R a, R b) { return xp_pick32(m, c, xp_dpbusd(c, a, b)); } \
+  XP_FN R P##maskz_dpbusd_epi32(unsigned m, R c, R a, R b) { return xp_keep32(m, xp_dpbusd(c, a, b)); } \
+  XP_FN unsigned P##cmpeq_epi32_mask(R a, R b) { return xp_cmp32(a, b, 0); }                           \
+  XP_FN unsigned P##cmplt_epi32_mask(R a, R b) { return xp_cmp32(a, b, 1); }                           \
+  XP_FN unsigned P##cmple_epi32_mask(R a, R b) { return xp_cmp32(a, b, 2); }                           \
+  XP_FN unsigned P##cmpneq_epi32_mask(R a, R b) { return xp_cmp32(a, b, 4); }                          \
+  XP_FN unsigned P##cmpge_epi32_mask(R a, R b) { return xp_cmp32(a, b, 5); }                           \
+  XP_FN unsigned P##cmpgt_epi32_mask(R a, R b) { return xp_cmp32(a, b, 6); }
+XP_SIZES(XP_MASKS)
+#undef XP_MASKS
+#undef XP_MASKED
+XP_FN int _mm512_mask_reduce_add_epi32(unsigned m, __m512i a) { return xp_sum(xp_keep32(m, a)); }
+XP_FN __mmask16 _mm512_kand(__mmask16 a, __mmask16 b) { return a & b; }
+XP_FN __mmask16 _mm512_kor(__mmask16 a, __mmask16 b) { return a | b; }
+XP_FN __mmask16 _mm512_knot(__mmask16 a) { return (__mmask16)~a; }
+XP_FN __mmask16 _kand_mask16(__mmask16 a, __mmask16 b) { return a & b; }
+XP_FN __mmask16 _kor_mask16(__mmask16 a, __mmask16 b) { return a | b; }
+XP_FN __mmask16 _knot_mask16(__mmask16 a) { return (__mmask16)~a; }
+XP_FN __mmask16 _cvtu32_mask16(unsigned m) { return (__mmask16)m; }
+XP_FN unsigned _cvtmask16_u32(__mmask16 m) { return m; }
+
 #include "x86_float.h"
 #undef XP_BINARY
 #undef XP_SIZES

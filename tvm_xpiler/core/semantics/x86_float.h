@@ -41,12 +41,17 @@ template <class T> XP_FN bool xp_holds(T a, T b, int p) {
 }
 template <class T, int N> XP_FN unsigned xp_cmpf(XP_ARGS, int p) { unsigned m = 0; for (int i = 0; i < N; ++i) m |= (xp_holds(a.v[i], b.v[i], p) ? 1u : 0u) << i; return m; }
 template <class V, class T, int N> XP_FN V xp_maskloadf(unsigned m, const T* p) { V r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? p[i] : (T)0; return r; }
+template <class V, class T, int N> XP_FN V xp_mergeloadf(const V& s, unsigned m, const T* p) { V r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? p[i] : s.v[i]; return r; }
+XP_RESULT xp_keepf(unsigned m, const xp_lanes<T, N>& a) { xp_lanes<T, N> r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? a.v[i] : (T)0; return r; }
 template <class T, int N> XP_FN void xp_maskstoref(T* p, unsigned m, const xp_lanes<T, N>& a) { for (int i = 0; i < N; ++i) if ((m >> i) & 1) p[i] = a.v[i]; }
 template <class V, class T, int N, int M> XP_FN V xp_partf(const xp_lanes<T, M>& a, int k) { V r; for (int i = 0; i < N; ++i) r.v[i] = a.v[k * N + i]; return r; }
 template <class V, int N> XP_FN V xp_to_float(const xp_words<N>& a) { V r; for (int i = 0; i < N; ++i) r.v[i] = (xp_f32)a.d[i]; return r; }
 template <int N> XP_FN xp_words<N> xp_round_int(const xp_lanes<xp_f32, N>& a) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = (int)rint(a.v[i]); return r; }
 template <int N> XP_FN xp_words<N> xp_trunc_int(const xp_lanes<xp_f32, N>& a) { xp_words<N> r; for (int i = 0; i < N; ++i) r.d[i] = (int)a.v[i]; return r; }
 
+#define XP_MASKED(P, R, NAME, F)                                                                                          \
+  XP_FN R P##mask_##NAME(R s, unsigned m, R a, R b) { return xp_pickf(m, s, F(a, b)); }                                   \
+  XP_FN R P##maskz_##NAME(unsigned m, R a, R b) { return xp_keepf(m, F(a, b)); }
 #define XP_FLOAT(P, S, T, N, R)                                                                                          \
   XP_FN R P##loadu_##S(const T* p) { return xp_loadf<R, T, N>(p); }                                                       \
   XP_FN R P##load_##S(const T* p) { return xp_loadf<R, T, N>(p); }                                                        \
@@ -69,10 +74,35 @@ template <int N> XP_FN xp_words<N> xp_trunc_int(const xp_lanes<xp_f32, N>& a) { 
   XP_FN R P##maskz_loadu_##S(unsigned m, const T* p) { return xp_maskloadf<R, T, N>(m, p); }                              \
   XP_FN void P##mask_storeu_##S(T* p, unsigned m, R a) { xp_maskstoref(p, m, a); }                                        \
   XP_FN R P##mask_blend_##S(unsigned m, R a, R b) { return xp_pickf(m, a, b); }                                           \
+  XP_FN R P##maskz_load_##S(unsigned m, const T* p) { return xp_maskloadf<R, T, N>(m, p); }                               \
+  XP_FN R P##mask_loadu_##S(R s, unsigned m, const T* p) { return xp_mergeloadf<R, T, N>(s, m, p); }                      \
+  XP_FN R P##mask_load_##S(R s, unsigned m, const T* p) { return xp_mergeloadf<R, T, N>(s, m, p); }                       \
+  XP_FN void P##mask_store_##S(T* p, unsigned m, R a) { xp_maskstoref(p, m, a); }                                         \
+  XP_FN R P##mask_mov_##S(R s, unsigned m, R a) { return xp_pickf(m, s, a); }                                             \
+  XP_FN R P##maskz_mov_##S(unsigned m, R a) { return xp_keepf(m, a); }                                                    \
+  XP_MASKED(P, R, add_##S, xp_addf) XP_MASKED(P, R, sub_##S, xp_subf) XP_MASKED(P, R, mul_##S, xp_mulf)                   \
+  XP_MASKED(P, R, div_##S, xp_divf) XP_MASKED(P, R, max_##S, xp_maxf) XP_MASKED(P, R, min_##S, xp_minf)                   \
+  XP_FN R P##mask_sqrt_##S(R s, unsigned m, R a) { return xp_pickf(m, s, xp_sqrtf(a)); }                                  \
+  XP_FN R P##maskz_sqrt_##S(unsigned m, R a) { return xp_keepf(m, xp_sqrtf(a)); }                                         \
+  XP_FN R P##mask_fmadd_##S(R a, unsigned m, R b, R c) { return xp_pickf(m, a, xp_fmaf(a, b, c)); }                       \
+  XP_FN R P##mask3_fmadd_##S(R a, R b, R c, unsigned m) { return xp_pickf(m, c, xp_fmaf(a, b, c)); }                      \
+  XP_FN R P##maskz_fmadd_##S(unsigned m, R a, R b, R c) { return xp_keepf(m, xp_fmaf(a, b, c)); }                         \
+  XP_FN unsigned P##mask_cmp_##S##_mask(unsigned m, R a, R b, int p) { return m & xp_cmpf(a, b, p); }                     \
+  XP_FN unsigned P##cmpeq_##S##_mask(R a, R b) { return xp_cmpf(a, b, 0); }                                               \
+  XP_FN unsigned P##cmplt_##S##_mask(R a, R b) { return xp_cmpf(a, b, 1); }                                               \
+  XP_FN unsigned P##cmple_##S##_mask(R a, R b) { return xp_cmpf(a, b, 2); }                                               \
+  XP_FN unsigned P##cmpneq_##S##_mask(R a, R b) { return xp_cmpf(a, b, 4); }                                              \
   XP_FN unsigned P##cmp_##S##_mask(R a, R b, int p) { return xp_cmpf(a, b, p); }
 XP_FLOAT(_mm_, ps, xp_f32, 4, __m128) XP_FLOAT(_mm256_, ps, xp_f32, 8, __m256) XP_FLOAT(_mm512_, ps, xp_f32, 16, __m512)
 XP_FLOAT(_mm_, pd, xp_f64, 2, __m128d) XP_FLOAT(_mm256_, pd, xp_f64, 4, __m256d) XP_FLOAT(_mm512_, pd, xp_f64, 8, __m512d)
 #undef XP_FLOAT
+#undef XP_MASKED
+#define XP_REDUCE(S, T, R) /* lanes that a mask leaves out count as what changes nothing */                               \
+  XP_FN T _mm512_mask_reduce_add_##S(unsigned m, R a) { return xp_totalf(xp_keepf(m, a)); }                               \
+  XP_FN T _mm512_mask_reduce_max_##S(unsigned m, R a) { return xp_largestf(xp_pickf(m, _mm512_set1_##S(-INFINITY), a)); } \
+  XP_FN T _mm512_mask_reduce_min_##S(unsigned m, R a) { return xp_smallestf(xp_pickf(m, _mm512_set1_##S(INFINITY), a)); }
+XP_REDUCE(ps, xp_f32, __m512) XP_REDUCE(pd, xp_f64, __m512d)
+#undef XP_REDUCE
 #define XP_APPROXIMATE(P, R) XP_APPROX XP_FN R P##rcp_ps(R a) { return xp_rcpf(a); } XP_APPROX XP_FN R P##rsqrt_ps(R a) { return xp_rsqrtf(a); }
 XP_APPROXIMATE(_mm_, __m128) XP_APPROXIMATE(_mm256_, __m256)
 #undef XP_APPROXIMATE
