@@ -76,10 +76,19 @@ def lift(kernel: str | Path | SourceFile, options: Options | None = None) -> Lif
     return session.lift(session.problem())
 
 
-def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile, options: Options | None = None) -> Verdict:
+def judge(
+    original: str | Path | SourceFile,
+    translated: str | Path | SourceFile,
+    options: Options | None = None,
+    theirs: Options | None = None,
+) -> Verdict:
     """Judge a translation that someone else wrote: both files are run on the same inputs.
 
-    Both need the same parameters, in the same order.
+    Args:
+        original: What is right.
+        translated: What is judged. Both need the same parameters, in the same order; with ``theirs``, the same tensors.
+        options: Launch and limits, of both.
+        theirs: Launch of ``translated``, where it is another: scalars of other names, a kernel without a host wrapper.
 
     Raises:
         XpilerError: A diagnostic about either file.
@@ -92,10 +101,15 @@ def judge(original: str | Path | SourceFile, translated: str | Path | SourceFile
         first.keep_floats_plain()
     examination = examine(first.oracle, problem, options.seed)
     refuse_wrong_source(first.source, examination)
-    second = Session(as_source(translated), None, replace(options, entry=None) if first.front.wrapper else options)
+    own = theirs or (replace(options, entry=None) if first.front.wrapper else options)
+    second = Session(as_source(translated), None, own)
     mine = second.problem()
-    if [type(p) for p in mine.params] != [type(p) for p in problem.params]:
+    these, those = (p.params if theirs is None else p.tensors for p in (mine, problem))
+    if [type(p) for p in these] != [type(p) for p in those]:
         raise RunError("XP501", f"'{second.front.entry}' takes other parameters than '{first.front.entry}'")
+    other = next(((a, b) for a, b in zip(mine.tensors, problem.tensors, strict=True) if a.size > b.size), None)
+    if other is not None:
+        raise RunError("XP501", f"'{other[0].name}' reaches {other[0].size} elements, and '{other[1].name}' has {other[1].size}")
     renamed = {theirs.name: ours.name for theirs, ours in zip(mine.tensors, problem.tensors, strict=True)}
 
     checked: list[bool] = []

@@ -270,3 +270,31 @@ __mlu_entry__ void k(const float* x, float* y) {
         assert all("byte 240" in f.message for f in findings)
     with pytest.raises(XpilerError, match=r"outside of its buffer \('x', byte 256\)"):
         translate(SourceFile("k.mlu", (text % ("b", "b")).replace("60", "80")), "llvm", options)
+
+
+def test_a_port_that_is_launched_in_another_way() -> None:
+    """The original has a host wrapper with a size, the port is a kernel alone; each has options of its own."""
+    original = """
+__global__ void k(const float* x, float* y, int n) { int i = blockIdx.x * 64 + threadIdx.x; if (i < n) y[i] = 2.0f * x[i]; }
+extern "C" void scale(float* x, float* y, int n) {
+  float *a, *b;
+  cudaMalloc(&a, n * sizeof(float)); cudaMalloc(&b, n * sizeof(float));
+  cudaMemcpy(a, x, n * sizeof(float), cudaMemcpyHostToDevice);
+  k<<<(n + 63) / 64, 64>>>(a, b, n);
+  cudaMemcpy(y, b, n * sizeof(float), cudaMemcpyDeviceToHost);
+}
+"""
+    port = """#include <bang.h>
+__mlu_entry__ void scale(const float* x, float* y) {
+  __nram__ float a[64];
+  __memcpy(a, x + taskId * 64, 64 * sizeof(float), GDRAM2NRAM);
+  __bang_mul_scalar(a, a, %s, 64);
+  __memcpy(y + taskId * 64, a, 64 * sizeof(float), NRAM2GDRAM);
+}
+"""
+    options, theirs = Options(scalars={"n": 256}, sets=3), Options(grid=(4, 1, 1))
+    source = SourceFile("scale.cu", original)
+    assert judge(source, SourceFile("scale.mlu", port % "2.0f"), options, theirs).grade == "tested"
+    assert judge(source, SourceFile("scale.mlu", port % "2.5f"), options, theirs).mismatch is not None
+    with pytest.raises(XpilerError, match="reaches 512 elements, and 'x' has 256"):
+        judge(source, SourceFile("scale.mlu", port % "2.0f"), options, Options(grid=(8, 1, 1)))
