@@ -76,6 +76,11 @@ def eq0(e: Expr) -> Expr:
     if low == high == 0:
         return TRUE
     terms, constant = linear(e)
+    ((first, times),) = terms.items() if len(terms) == 1 else ((e, 1),)
+    if first.op == "select":  # between two numbers, a choice is its condition
+        zero = [None if number is None else number * times + constant == 0 for number in map(int_value, first.args[1:])]
+        if None not in zero:
+            return TRUE if all(zero) else FALSE if not any(zero) else first.args[0] if zero[0] else not_(first.args[0])
     step = 0
     for k in terms.values():
         step = gcd(step, k)
@@ -121,6 +126,8 @@ def _bit(mask: Expr, lane: Expr) -> Expr | None:
     if width > 0 and int_value(mask.args[1]) == 1 << width:
         inside = _bit(mask.args[0], lane)
         return None if inside is None else and_(le0(sub(lane, const(width - 1))), inside)
+    if mask.op == "reduce":
+        return _bit_of_sum(mask, lane)
     if mask.op == "shr":
         return _bit(mask.args[0], add(mask.args[1], lane))
     if mask.op in {"band", "bor"}:
@@ -137,6 +144,19 @@ def _bit(mask: Expr, lane: Expr) -> Expr | None:
         if times == 1 and power.op == "shl" and int_value(power.args[0]) == 1 and bounds(power.args[1])[0] >= 0:
             return le0(add(sub(lane, power.args[1]), const(1)))
     return None
+
+
+def _bit_of_sum(mask: Expr, lane: Expr) -> Expr | None:
+    """Return a bit of ``sum(b(v) << v)``, as comparisons of vectors make masks: ``b`` at its place."""
+    from lift.expr.rewriting import open_reduce, reduce_kind, substitute  # which build on conditions
+
+    over, body = open_reduce(mask)
+    body = _uncut(body, _LANES // 2 - 1)
+    if reduce_kind(mask) != "add" or len(over) != 1 or body.op != "shl" or body.args[1] is not over[0]:
+        return None
+    if bounds(body.args[0]) != (0, 1) or bounds(lane)[1] > bounds(over[0])[1]:
+        return None
+    return not_(eq0(substitute(body.args[0], {over[0]: lane})))
 
 
 def _uncut(e: Expr, place: int) -> Expr:

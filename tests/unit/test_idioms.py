@@ -343,6 +343,30 @@ def test_the_first_iteration_may_set_what_a_loop_carries() -> None:
     assert result.lifted.func.script().count("T.init()") == 2
 
 
+LEAKY = """
+#include <immintrin.h>
+void leaky(const float* x, float* y, int n) {
+  __m512 zero = _mm512_setzero_ps();
+  for (int i = 0; i < n; i += 16) {
+    __mmask16 m = n - i >= 16 ? 0xFFFF : (__mmask16)((1u << (n - i)) - 1);
+    __m512 v = _mm512_maskz_loadu_ps(m, x + i);
+    v = _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, zero, _CMP_LT_OQ), v, _mm512_set1_ps(0.1f));
+    _mm512_mask_storeu_ps(y + i, m, v);
+  }
+}
+"""
+
+
+def test_masks_of_comparisons_are_conditions() -> None:
+    result = translate(SourceFile("leaky.c", LEAKY), "llvm", Options(scalars={"n": 100}, sets=3))
+    assert result.ok
+    assert result.lifted.grade == "A", result.lifted.reason
+    script = result.lifted.func.script()
+    assert "<<" not in script
+    assert ">>" not in script
+    assert "< T.float32(0.0)" in script
+
+
 TAIL = "__mmask16 m = (__mmask16)((1u << (n - i)) - 1);"
 CUT = "__mmask16 m = n - i >= 16 ? 0xFFFF : (__mmask16)((1u << (n - i)) - 1);"
 SCALED = "_mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_set1_ps(0.5f)));"

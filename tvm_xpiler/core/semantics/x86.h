@@ -197,7 +197,7 @@ template <int N> XP_FN xp_words<N> xp_maskload8(unsigned long long m, const sign
 }
 template <int N> XP_FN unsigned xp_cmp32(const xp_words<N>& a, const xp_words<N>& b, int kind) {
   unsigned m = 0;
-  for (int i = 0; i < N; ++i) m |= ((kind & 1 ? a.d[i] < b.d[i] : kind & 2 ? a.d[i] <= b.d[i] : a.d[i] == b.d[i]) != (kind >= 4) ? 1u : 0u) << i;
+  for (int i = 0; i < N; ++i) m += ((kind & 1 ? a.d[i] < b.d[i] : kind & 2 ? a.d[i] <= b.d[i] : a.d[i] == b.d[i]) != (kind >= 4) ? 1u : 0u) << i;
   return m;
 }
 #define XP_MASKED(P, R, NAME, F)                                                                      \

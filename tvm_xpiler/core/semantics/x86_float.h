@@ -39,7 +39,7 @@ template <class T> XP_FN bool xp_holds(T a, T b, int p) {
   p &= 15;
   return p == 0 ? a == b : p == 1 ? a < b : p == 2 ? a <= b : p == 4 ? !(a == b) : p == 5 ? !(a < b) : p == 6 ? !(a <= b) : p == 13 ? b <= a : p == 14 ? b < a : p == 12 ? (a < b || b < a) : false;
 }
-template <class T, int N> XP_FN unsigned xp_cmpf(XP_ARGS, int p) { unsigned m = 0; for (int i = 0; i < N; ++i) m |= (xp_holds(a.v[i], b.v[i], p) ? 1u : 0u) << i; return m; }
+template <class T, int N> XP_FN unsigned xp_cmpf(XP_ARGS, int p) { unsigned m = 0; for (int i = 0; i < N; ++i) m += (xp_holds(a.v[i], b.v[i], p) ? 1u : 0u) << i; return m; }
 template <class V, class T, int N> XP_FN V xp_maskloadf(unsigned m, const T* p) { V r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? p[i] : (T)0; return r; }
 template <class V, class T, int N> XP_FN V xp_mergeloadf(const V& s, unsigned m, const T* p) { V r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? p[i] : s.v[i]; return r; }
 XP_RESULT xp_keepf(unsigned m, const xp_lanes<T, N>& a) { xp_lanes<T, N> r; for (int i = 0; i < N; ++i) r.v[i] = (m >> i) & 1 ? a.v[i] : (T)0; return r; }
