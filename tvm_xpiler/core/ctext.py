@@ -111,6 +111,8 @@ class Expressions:
             return self.at(getattr(e, "source", None) if kind == "TensorLoad" else e.buffer, e.indices)
         if kind == "Cast":
             return f"({C_NUMBERS[dtype]}){self.expr(e.value)}"
+        if kind == "LShift" and type(e.a).__name__ == "IntImm" and dtype != "int32":  # a literal has 32 bits
+            return f"(({C_NUMBERS[dtype]}){self.expr(e.a)} << {self.expr(e.b)})"
         if kind in _INFIX:
             return f"({self.expr(e.a)} {_INFIX[kind]} {self.expr(e.b)})"
         if kind in {"Max", "Min"}:
