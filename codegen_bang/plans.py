@@ -98,7 +98,7 @@ def _packed(sch: Schedule, func: PrimFunc, name: str, chip: Chip) -> Schedule:
     What need not be copied is read where it lies.
     """
     trial = sch.copy()
-    with suppress(ScheduleError):
+    with suppress(RuntimeError, ValueError):
         if not packed(trial, name):
             return sch
         trial = _inlined(trial, func, [name for name in _names(trial) if name not in _names(sch)], chip)
@@ -110,7 +110,7 @@ def _inlined(sch: Schedule, func: PrimFunc, names: list[str], chip: Chip) -> Sch
     """Return the schedule without those of the named blocks that cost less as part of what reads or makes their operands."""
     for name in names:
         for inline in ("compute_inline", "reverse_compute_inline"):
-            with suppress(ScheduleError):
+            with suppress(RuntimeError, ValueError):  # TVM refuses, or gives up within
                 less = sch.copy()
                 getattr(less, inline)(less.get_sblock(name))
                 if _cost(less.mod, func, chip) < _cost(sch.mod, func, chip):

@@ -7,7 +7,7 @@ a race-free program allows, so barriers order nothing here: whether the program 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lift import expr as E
 from lift import ir
@@ -365,20 +365,22 @@ class Evaluator:
         at = E.add(lo, E.scale(k, step))
         ident = next(self.loops)
         entry = self.state.copy()
+        own = (*self.threads, *self.block_vars)  # a scalar that is carried is a thread's own
         scalars, buffers = ir.changed(s.body)
         scalars -= {s.name}
         exposed = ir.exposed(s.body)
         for name in scalars:
             start = entry.scalars.get(name)
             if start is not None:
-                self.state.scalars[name] = E.node("carry", (), (ident, name), start.dtype)
+                self.state.scalars[name] = E.node("carry", own, (ident, name), start.dtype)
             elif name in exposed:  # not assigned before the loop, but perhaps in the iteration before
-                self.state.scalars[name] = E.node("carry", (), (ident, name), self.dtypes[name])
+                self.state.scalars[name] = E.node("carry", own, (ident, name), self.dtypes[name])
             else:
                 self.state.scalars[name] = E.undef("float32")
         for name in buffers:
             a = entry.arrays[name]
-            self.state.arrays[name] = Array(a.name, a.dtype, "carry", ident)
+            of = tuple(v for v in own if v not in self.shared_vars(name))
+            self.state.arrays[name] = Array(a.name, a.dtype, "carry", ident, of=of)
         self.state.scalars[s.name] = at
         guard = E.TRUE if exact else E.le0(E.add(E.sub(at, hi), E.const(1)))
         depth = len(self.facts)
@@ -390,7 +392,7 @@ class Evaluator:
         finally:
             del self.facts[depth:]
         loop = Loop(
-            ident, k, count, exact,
+            ident, k, count, exact, own,
             {n: entry.scalars[n] for n in scalars if n in entry.scalars},
             {n: entry.arrays[n] for n in buffers},
             {n: self.state.scalars[n] for n in scalars if n in self.state.scalars},
@@ -463,4 +465,4 @@ def push(array: Array, piece: Piece) -> Array:
             if E.int_value(known(found[1], old.guard)) == 1:
                 continue
         kept.append(old)
-    return Array(array.name, array.dtype, array.base, array.loop, (*kept, piece), array.reason)
+    return replace(array, pieces=(*kept, piece))

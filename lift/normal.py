@@ -455,6 +455,8 @@ def normalize(outputs: Sequence[Array], sizes: Mapping[str, int], origins: Origi
                 if bad is not None:
                     what = "memory that nothing wrote" if bad.op == "undef" else "a loop without a closed form"
                     raise NotNormal(f"'{array.name}' depends on {what}")
+            if (piece.guard.free | piece.index.free | piece.value.free) - frozenset(piece.vars):
+                raise NotNormal(f"'{array.name}' holds what another thread computed in a loop")
             if E.int_value(piece.guard) == 1 and all(n.op in {"lin", "var"} for n in E.walk(piece.index)):
                 low, high = E.bounds(piece.index)  # reached, since the variables are independent
                 if low < 0 or high >= sizes[array.name]:

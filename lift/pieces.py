@@ -40,7 +40,8 @@ class Piece:
 class Array:
     """The content of a buffer: ``base`` under ``pieces``. A base is ``undef``, ``zero``, ``input``, ``carry`` (unknown at loop entry) or ``lost``.
 
-    What a loop left in a ``lost`` array has no closed form; that matters only where somebody reads it. ``reason`` says why.
+    What a loop left in a ``lost`` array has no closed form; that matters only where somebody reads it. ``reason`` says why. ``of`` are the
+    coordinates whose own array it is at a loop's entry: those of a thread, of a block, or none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Array:
     loop: int = 0
     pieces: tuple[Piece, ...] = ()
     reason: str = ""
+    of: tuple[Expr, ...] = ()
 
     def below(self, index: Expr) -> Expr:
         """Return what lies under all pieces."""
@@ -60,7 +62,7 @@ class Array:
             return E.load(self.name, index, self.dtype)
         if self.base == "lost":
             return E.node("opaque", (index,), (self.loop, self.reason), self.dtype)
-        return E.node("carryload", (index,), (self.loop, self.name), self.dtype)
+        return E.node("carryload", (index, *self.of), (self.loop, self.name), self.dtype)
 
 
 # ---- variables -------------------------------------------------------------------------------------------------------------

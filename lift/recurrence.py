@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lift import expr as E
 from lift.expr import Expr
@@ -109,6 +109,7 @@ class Loop:
     k: Expr
     count: int
     exact: bool  # every thread runs ``count`` iterations
+    own: tuple[Expr, ...]  # the coordinates of the thread whose state is carried
     entry_scalars: dict[str, Expr]
     entry_arrays: dict[str, Array]
     scalars: dict[str, Expr]
@@ -124,13 +125,13 @@ class Loop:
             NotNormal: Some carried state that matters has no closed form.
         """
         names = list(self.scalars)
-        carry = {s: E.node("carry", (), (self.ident, s), self.scalars[s].dtype) for s in names}
+        carry = {s: E.node("carry", self.own, (self.ident, s), self.scalars[s].dtype) for s in names}
         carry |= {
             s: c
             for s in names
             for e in [*self.scalars.values(), *self._piece_exprs()]
             for c in carried(e, self.ident)
-            if c.op == "carry" and c.attr[1] == s
+            if c.op == "carry" and c.attr[1] == s and c.args == self.own
         }
         final: dict[str, Expr] = {}
         resolved: dict[Expr, Expr] = {}
@@ -146,8 +147,16 @@ class Loop:
                     resolved[carry[s]], final[s] = closed
                     progress = True
             if resolved:
-                updates = {s: E.substitute(u, resolved) for s, u in updates.items()}
-                arrays = {n: self._map_array(a, resolved) for n, a in arrays.items()}
+
+                def close(x: Expr, known: dict[Expr, Expr] = resolved) -> Expr | None:
+                    """Return the closed form of a carried scalar, in the coordinates of the thread whose it is."""
+                    if x.op != "carry" or x.attr[0] != self.ident:
+                        return None
+                    form = known.get(E.node("carry", self.own, x.attr, x.dtype))
+                    return None if form is None else E.substitute(form, dict(zip(self.own, x.args, strict=True)))
+
+                updates = {s: E.transform(u, close) for s, u in updates.items()}
+                arrays = {n: self._transform_array(a, close) for n, a in arrays.items()}
             contents: dict[Expr, Expr | None] = {}
 
             def move(x: Expr, arrays: dict[str, Array] = arrays, contents: dict[Expr, Expr | None] = contents) -> Expr | None:
@@ -258,22 +267,24 @@ class Loop:
         return [e for a in (arrays or self.arrays).values() for p in a.pieces for e in (p.guard, p.index, p.value)]
 
     @staticmethod
-    def _map_array(array: Array, mapping: dict[Expr, Expr]) -> Array:
-        return Array(array.name, array.dtype, array.base, array.loop, tuple(p.map(mapping) for p in array.pieces), array.reason)
-
-    @staticmethod
     def _transform_array(array: Array, visit: Callable[[Expr], Expr | None]) -> Array:
         pieces = tuple(
             Piece(p.vars, E.transform(p.guard, visit), E.transform(p.index, visit), E.transform(p.value, visit)) for p in array.pieces
         )
-        return Array(array.name, array.dtype, array.base, array.loop, pieces, array.reason)
+        return replace(array, pieces=pieces)
 
     def _content_before(self, arrays: dict[str, Array], load: Expr) -> Expr | None:
         """Return what a cell holds when iteration k begins, where no earlier iteration's write to it depends on what it held."""
         array = arrays[load.attr[1]]
-        index = load.args[0]
+        index, *whose = load.args
         if carried(index, self.ident):
             return None
+        if tuple(whose) != array.of:  # another thread's: what this one has, in that one's coordinates
+            if any(v.op != "var" for v in whose):
+                return None
+            here = E.node("carryload", (E.substitute(index, dict(zip(whose, array.of, strict=True))), *array.of), load.attr, load.dtype)
+            content = self._content_before(arrays, here)
+            return None if content is None else E.substitute(content, dict(zip(array.of, whose, strict=True)))
         entry = self.entry_arrays[array.name]
         earlier = E.var("earlier", 0, self.count, "loop")
         if self.count < 2:
@@ -338,13 +349,13 @@ class Loop:
 
     def _close_or_lose(self, name: str, array: Array) -> Array:
         if array.base == "lost":  # in a loop inside of this one
-            return Array(array.name, array.dtype, "lost", self.ident, (), array.reason)
+            return replace(array, base="lost", loop=self.ident, pieces=())
         try:
             return self._close_array(name, array)
         except NotNormal as reason:
             if name not in self.private:
                 raise
-            return Array(array.name, array.dtype, "lost", self.ident, (), str(reason))
+            return replace(array, base="lost", loop=self.ident, pieces=(), reason=str(reason))
 
     def _close_array(self, name: str, array: Array) -> Array:
         entry = self.entry_arrays[name]
@@ -364,7 +375,7 @@ class Loop:
         for older, p in enumerate(array.pieces):
             for q in array.pieces[older + 1 :]:
                 self._check_order(name, p, q)
-        return Array(entry.name, entry.dtype, entry.base, entry.loop, entry.pieces + tuple(pieces), entry.reason)
+        return replace(entry, pieces=entry.pieces + tuple(pieces))
 
     def _check_order(self, name: str, older: Piece, newer: Piece) -> None:
         """The newer piece stays on top only if it never meets an older one's later iteration."""
@@ -383,7 +394,7 @@ class Loop:
             raise NotNormal(f"two writes to '{name}' in a loop meet in different iterations")
 
     def _reduced(self, name: str, piece: Piece, entry: Array, leaves: list[Expr]) -> Piece:
-        own = E.node("carryload", (piece.index,), (self.ident, name), entry.dtype)
+        own = E.node("carryload", (piece.index, *self.arrays[name].of), (self.ident, name), entry.dtype)
         together = rescaled(piece.value, own, self.k, self.maxima) if self.k not in piece.index.free | piece.guard.free else None
         if together is not None and set(carried(together.growth, self.ident)) <= {together.new}:
             start = read(entry, piece.index, E.and_(self.facts, piece.guard))

@@ -390,3 +390,50 @@ def test_masks_of_tails_are_ranges(body: str) -> None:
     assert "T.axis.spatial(100," in script
     assert "where" not in script
     assert "if_then_else" not in script
+
+
+PIPELINE = """#include <bang.h>
+#define N 256
+__mlu_entry__ void scale(const float* x, float* y, int pieces) {
+  __nram__ float in[2][N], out[2][N];
+  int per = pieces / taskDim, first = taskId * per;
+  __memcpy_async(in[0], x + first * N, N * sizeof(float), GDRAM2NRAM);
+  __sync();
+  for (int p = 0; p < per; p++) {
+    if (p + 1 < per) __memcpy_async(in[(p + 1) % 2], x + (first + p + 1) * N, N * sizeof(float), GDRAM2NRAM);
+    __bang_mul(out[p % 2], in[p % 2], in[p % 2], N);
+    __memcpy_async(y + (first + p) * N, out[p % 2], N * sizeof(float), NRAM2GDRAM);
+    __sync();
+  }
+}
+"""
+
+
+def test_what_a_core_copied_ahead_is_its_own() -> None:
+    lifted = lift(SourceFile("scale.mlu", PIPELINE), Options(scalars={"pieces": 64}, grid=(4, 1, 1)))
+    assert lifted.grade == "A", lifted.reason
+    assert "T.axis.spatial(16384," in lifted.func.script()
+
+
+@pytest.mark.parametrize(("held", "grade"), [("at", "A"), ("held += x[k * 64 + t]", "B")])
+def test_what_another_thread_carries_through_a_loop(held: str, grade: str) -> None:
+    """The value of a neighbour is in the neighbour's coordinates, or there is no closed form."""
+    text = f"""
+__global__ void steps(const float* x, float* y, int n) {{
+  __shared__ float s[64];
+  int t = threadIdx.x, at = 3 * t;
+  float held = x[t];
+  for (int k = 0; k < n; k++) {{
+    s[t] = {held};
+    at += 2;
+    __syncthreads();
+    y[k * 64 + t] = s[63 - t];
+    __syncthreads();
+  }}
+}}
+"""
+    options = Options(scalars={"n": 200}, buffers={"x": (12800, "in"), "y": (12800, "out")}, grid=(1, 1, 1), block=(64, 1, 1), sets=2)
+    result = translate(SourceFile("steps.cu", text), "llvm", options)
+    assert result.ok
+    assert result.lifted.grade == grade, result.lifted.reason
+    assert "was not verified" not in result.lifted.reason
