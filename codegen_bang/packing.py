@@ -34,13 +34,21 @@ def packed(sch: Schedule, name: str) -> bool:
         ("read", 1 - left, "write", (columns, depth)),
         ("write", 0, "read", (rows, columns)),
     )
-    for kind, place, of_copy, groups in matrices:
+    for kind, place, of_copy, groups in (
+        matrices[:2] if len(rows) == len(columns) == 1 and _lies(node, (*batch, *rows, *columns)) else matrices
+    ):
         copy = sch.reindex(block, (kind, place))
         sch.transform_layout(copy, (of_copy, 0), _fused(sorted((*batch, *groups[0], *groups[1])), batch, groups, extents))
     sch.transform_block_layout(block, _fused(range(len(extents)), batch, (rows, columns, depth), extents))
     if prod(extents[n] for n in columns) % LANES:
         sch.pad_einsum(block, [*(1 for _ in batch), 1, LANES, 1])
     return True
+
+
+def _lies(node: Any, order: Sequence[int]) -> bool:
+    """Whether a block writes one element for each of those iterators, in a dimension of its own, in this order."""
+    written = [r.min for r in node.writes[0].region]
+    return len(written) == len(order) and all(e.same_as(node.iter_vars[n].var) for e, n in zip(written, order, strict=True))
 
 
 def _roles(node: Any) -> tuple[list[int], list[int], list[int], list[int], int] | None:
