@@ -158,9 +158,9 @@ def _limit(sch: Schedule, machine: Machine, original: IRModule | None) -> Broken
     return Broken("bounds", (beyond.block,), beyond.message, False) if beyond is not None else None
 
 
-def _estimate(module: IRModule, machine: Machine) -> float:
+def _estimate(module: IRModule, machine: Machine, original: IRModule) -> float:
     """Return the seconds of the busiest core, by estimate."""
-    return _cost(module, module["main"], CHIPS[machine.name]) / PER_SECOND
+    return _cost(module, original["main"], CHIPS[machine.name]) / PER_SECOND
 
 
 MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate)

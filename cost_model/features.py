@@ -60,13 +60,14 @@ def features(module: IRModule, machine: Machine) -> npt.NDArray[np.float32]:
     return np.array(head + [x for row in rows for x in row], dtype=np.float32)
 
 
-def predicted(module: IRModule, machine: Machine) -> float:
+def predicted(module: IRModule, machine: Machine, original: IRModule) -> float:
     """Return an estimate of a scheduled module's time, in seconds: by a roofline, for each block the larger of computing and moving.
 
-    Where TVM does not make the machine's code, it is what the maker of the code says; infinite where there is no code.
+    Where TVM does not make the machine's code, it is what the maker of the code says, who looks at the ``original`` module, too; infinite
+    where there is no code.
     """
     if machine.kind in MAKERS:
-        return MAKERS[machine.kind].estimate(module, machine)
+        return MAKERS[machine.kind].estimate(module, machine, original)
     leaves: list[_Leaf] = []
     _collect(module["main"].body, [], {}, leaves, [0])
     return sum(_block(leaf, machine)[0] for leaf in leaves)

@@ -280,7 +280,7 @@ class Loop:
         if carried(index, self.ident):
             return None
         if tuple(whose) != array.of:  # another thread's: what this one has, in that one's coordinates
-            if any(v.op != "var" for v in whose):
+            if any(v.op != "var" for v in whose) or any(v in index.free and v not in whose for v in array.of):
                 return None
             here = E.node("carryload", (E.substitute(index, dict(zip(whose, array.of, strict=True))), *array.of), load.attr, load.dtype)
             content = self._content_before(arrays, here)

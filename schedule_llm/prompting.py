@@ -54,9 +54,9 @@ def menu() -> str:
 
 def families_for(task: Task) -> tuple[str, ...]:
     """Return the families of transformations that could apply to a task, by what its blocks are."""
-    operators = {m.operator for m in margins(task.func)}
     if task.machine.kind == "mlu":
         return ("split", "fuse", "pieces")
+    operators = {m.operator for m in margins(task.func)}
     chosen = ["split", "reorder", "bind", "fuse"]
     if len(margins(task.func)) > 1:
         chosen.append("contract")

@@ -109,7 +109,7 @@ def choose(task: Task, proposers: Sequence[Proposer], count: int, seconds: float
         if len(seen) == begun or (turn and _fastest(kept) > _GAIN * best):
             break
     if task.machine.kind in MAKERS:
-        kept.sort(key=lambda legal: predicted(legal.module, task.machine))
+        kept.sort(key=lambda legal: _predicted(task, legal))
     ordered = [legal.candidate for legal in kept]
     if not ordered:
         return Planned(None, "", tuple(refused), tuple(notes))
@@ -137,12 +137,16 @@ def _fastest(kept: Sequence[_Legal]) -> float:
     return min((c.candidate.median for c in kept if c.candidate.median is not None), default=math.inf)
 
 
+def _predicted(task: Task, legal: _Legal) -> float:
+    return predicted(legal.module, task.machine, IRModule({"main": task.func}))
+
+
 def _said(task: Task, legal: _Legal) -> str:
     """Return what a proposer is told of its plan: a time here, or what the roofline of the scheduled program predicts."""
     candidate = legal.candidate
     if candidate.median is not None:
         return f"{candidate.outcome}; measured {candidate.median * 1e6:.1f} us"
-    return f"{candidate.outcome}; predicted {predicted(legal.module, task.machine) * 1e6:.1f} us by an estimate, not measured"
+    return f"{candidate.outcome}; predicted {_predicted(task, legal) * 1e6:.1f} us by an estimate, not measured"
 
 
 def _timed(task: Task, legal: list[_Legal]) -> tuple[list[_Legal], list[_Legal]]:

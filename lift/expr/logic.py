@@ -161,7 +161,9 @@ def _bit_of_sum(mask: Expr, lane: Expr) -> Expr | None:
 
 def _uncut(e: Expr, place: int) -> Expr:
     """Return what a number was before bits over a place were cut off, or signs were given to it."""
-    while (e.op == "floormod" and (int_value(e.args[1]) or 0) >> place + 1) or (e.op == "cast" and _WIDTHS.get(e.dtype, 0) > place):
+    while (e.op == "floormod" and (int_value(e.args[1]) or 1) % (2 << place) == 0) or (
+        e.op == "cast" and e.args[0].is_int and _WIDTHS.get(e.dtype, 0) > place
+    ):
         e = e.args[0]
     return e
 

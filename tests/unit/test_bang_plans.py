@@ -8,6 +8,7 @@ import pytest
 
 from codegen_bang.asked import Refusal
 from codegen_bang.plans import kernels_of
+from cost_model.features import predicted
 from sketch_repair.repair import Repaired, repair
 from tvm_xpiler import Options, explore, translate
 from tvm_xpiler.core.chips import CHIPS, STACK
@@ -196,8 +197,22 @@ def test_proposals_are_chosen_by_the_estimate() -> None:
     plans = Rules().propose(task, 5).plans
     assert len(set(map(str, plans))) == 5
     planned = choose(task, (), 5)
-    assert planned.plan == plans[0]  # no plan near it has a smaller estimate
     assert len(planned.candidates) == 5
+    assert planned.plan == planned.candidates[0].plan
+    done = [apply(candidate.plan, task.func) for candidate in planned.candidates]
+    seconds = [predicted(d.module, MLU, IRModule({"main": task.func})) for d in done if isinstance(d, Applied)]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] < float("inf")
+    assert len(set(seconds)) > 1
+
+
+def test_a_tail_has_an_estimate_and_no_guard() -> None:
+    func = _function("elementwise", 313, 1, 192)
+    done = apply(_plan("f = fuse(y.i, y.j)\na, b = split(f, [None, 1024])\nvectorize(b)"), func)
+    assert isinstance(done, Applied)
+    tail = predicted(done.module, MLU, IRModule({"main": func}))
+    whole = predicted(IRModule({"main": func}), MLU, IRModule({"main": func}))
+    assert whole <= tail < 10 * whole
 
 
 def test_the_plain_plan_is_scalar_code() -> None:

@@ -437,3 +437,10 @@ __global__ void steps(const float* x, float* y, int n) {{
     assert result.ok
     assert result.lifted.grade == grade, result.lifted.reason
     assert "was not verified" not in result.lifted.reason
+
+
+def test_bits_of_a_remainder_are_not_those_of_the_number() -> None:
+    text = "void k(int* y, int n) { for (int i = 0; i < n; i++) for (int b = 0; b < 8; b++) y[i * 8 + b] = ((((1u << (i % 16)) - 1) % 1000) >> b) & 1; }\n"
+    result = translate(SourceFile("k.c", text), "llvm", Options(scalars={"n": 64}, sets=2))
+    assert result.ok
+    assert not any("was not verified" in note for note in result.targets["llvm"].emitted.notes)

@@ -272,7 +272,7 @@ class Explorer:
         name = name or str(len(self.states))
         while name in self.states:
             name += "'"
-        self.states[name] = State(name, parent, plan, predicted(self._module(plan), self.task.machine))
+        self.states[name] = State(name, parent, plan, predicted(self._module(plan), self.task.machine, self._original))
         self.now = name
         return self.states[name]
 

@@ -54,7 +54,7 @@ def next_steps(plan: Plan, replay: Replay, original: IRModule, machine: Machine,
     done = replay.apply(plan)
     if not isinstance(done, Applied):
         return []
-    before = predicted(done.module, machine)
+    before = predicted(done.module, machine, original)
     found = []
     for text in _worth_trying(done.schedule, machine, only):
         step = parse_step(text)
@@ -63,7 +63,7 @@ def next_steps(plan: Plan, replay: Replay, original: IRModule, machine: Machine,
             continue
         broken = broken_limit(after.schedule, machine, original)
         if broken is None or broken.limit in {"unbound", "lowering", "unread"}:
-            seconds = before if broken is not None and broken.limit == "unread" else predicted(after.module, machine)
+            seconds = before if broken is not None and broken.limit == "unread" else predicted(after.module, machine, original)
             found.append(NextStep(text, seconds, 1.0 if seconds == before else seconds / max(before, 1e-12)))
     return sorted(found, key=lambda s: s.change)
 

@@ -22,13 +22,13 @@ class Maker:
         rules: Returns the rules' plan for all blocks of a function, or for one.
         plain: Returns the plan that relies on nothing but that the code runs.
         limit: Returns the first limit that a schedule of an original module breaks, or None.
-        estimate: Returns the seconds of a scheduled module, by estimate; infinite where there is no code for it.
+        estimate: Returns the seconds of a schedule of an original module, by estimate; infinite where there is no code for it.
     """
 
     rules: Callable[[PrimFunc, Machine, str | None], Plan]
     plain: Callable[[PrimFunc, Machine], Plan]
     limit: Callable[[Schedule, Machine, IRModule | None], Broken | None]
-    estimate: Callable[[IRModule, Machine], float]
+    estimate: Callable[[IRModule, Machine, IRModule], float]
 
 
 MAKERS: dict[str, Maker] = {}
