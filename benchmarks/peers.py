@@ -9,12 +9,13 @@ from typing import Any
 _REPEATS, _ROUNDS = 20, 5
 
 
-def peer(name: str, dtype: str) -> Callable[[], Any] | None:
-    """Return a call of PyTorch on the GPU for a kernel such as ``gemm_64_128_128``; None where it has no single one.
+def peer(name: str, dtype: str, device: str = "cuda") -> Callable[[], Any] | None:
+    """Return a call of PyTorch for a kernel such as ``gemm_64_128_128``; None where it has no single one.
 
     Args:
         name: Operator and sizes.
         dtype: Of the kernel's first tensor.
+        device: ``cuda`` or ``cpu``.
     """
     import torch
     import torch.nn.functional as F
@@ -24,7 +25,7 @@ def peer(name: str, dtype: str) -> Callable[[], Any] | None:
     kind = {"float16": torch.float16, "int8": torch.float16}.get(dtype, torch.float32)  # PyTorch multiplies no bytes on the GPU
 
     def data(*shape: int) -> Any:
-        return torch.randn(*shape, device="cuda").to(kind)
+        return torch.randn(*shape, device=device).to(kind)
 
     def image(n: int, h: int, w: int, c: int) -> Any:
         return data(n, c, h, w).to(memory_format=torch.channels_last)
@@ -53,6 +54,9 @@ def peer(name: str, dtype: str) -> Callable[[], Any] | None:
     if operator == "bmm":
         x, y = data(sizes[0], sizes[1], sizes[2]), data(sizes[0], sizes[2], sizes[3])
         return lambda: torch.bmm(x, y)
+    if operator == "mha":  # each position attends over its heads
+        q, k, v = data(*sizes), data(*sizes), data(*sizes)
+        return lambda: F.scaled_dot_product_attention(q, k, v)
     if operator in {"avgpool", "sumpool", "maxpool", "minpool"}:
         x, window, step = image(*sizes[:4]), (sizes[4], sizes[5]), (sizes[6], sizes[7])
         if operator in {"maxpool", "minpool"}:
@@ -79,15 +83,16 @@ def peer(name: str, dtype: str) -> Callable[[], Any] | None:
 def milliseconds(call: Callable[[], Any]) -> list[float]:
     """Return the time of one call, in several rounds: captured in a CUDA graph, so that no Python lies between the kernels."""
     import torch
+    import tvm_ffi
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
+    with tvm_ffi.use_torch_stream(torch.cuda.stream(stream)):  # kernels of TVM go the same way
         for _ in range(3):
             call()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with tvm_ffi.use_torch_stream(torch.cuda.graph(graph)):
         for _ in range(_REPEATS):
             call()
     times = []

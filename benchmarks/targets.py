@@ -8,18 +8,14 @@ python benchmarks/targets.py run FOLDER                 # there: needs nvcc; PyT
 from __future__ import annotations
 
 import argparse
-import ctypes
 import math
 import os
 import re
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from peers import milliseconds, peer
 
@@ -148,80 +144,30 @@ def _summary(ratios: list[float]) -> int:
 
 def cpu(manifest: Path) -> int:
     """Time C sources here: the original compiled as it is, ours as the LLVM library on all cores."""
-    from lift.lifted import lift
+    from native import in_turns, pair
+
     from tvm_xpiler.core.errors import XpilerError
-    from tvm_xpiler.core.kernels import ScalarSpec, TensorSpec
     from tvm_xpiler.core.source import read_source
-    from tvm_xpiler.core.tir import runtime
     from tvm_xpiler.emit.llvm import emit_llvm
     from tvm_xpiler.manifest import read_manifest
     from tvm_xpiler.session import Session
-    from tvm_xpiler.verify.inputs import make
 
     ratios: list[float] = []
     for entry in read_manifest(manifest):
         try:
             session = Session(read_source(entry.file), None, entry.options)
             problem = session.problem()
-            lifted = lift(session.front, problem)
-            code = emit_llvm(lifted.func, problem)
+            code = emit_llvm(session.lift(problem).func, problem)
         except XpilerError as error:
             print(f"{entry.file.name}: {error.code} {error.message}")
             continue
-        data = make(problem, "random", 7, 2)
-        outputs = {t.name: data.arrays.get(t.name, None) for t in problem.tensors}
-        with tempfile.TemporaryDirectory() as name:
-            library = _compiled(entry.file, Path(name))
-            if library is None:
-                print(f"{entry.file.name}: g++ does not take it alone")
-                continue
-            import numpy as np
-
-            arrays = {
-                t.name: np.ascontiguousarray(outputs[t.name]) if outputs[t.name] is not None else np.zeros(t.size, t.dtype)
-                for t in problem.tensors
-            }
-            arguments: list[Any] = []
-            for p in problem.params:
-                if isinstance(p, TensorSpec):
-                    arguments.append(ctypes.c_void_p(arrays[p.name].ctypes.data))
-                else:
-                    assert isinstance(p, ScalarSpec)
-                    arguments.append(ctypes.c_float(p.value) if "float" in p.dtype else ctypes.c_int(int(p.value)))
-            function = getattr(library, session.front.entry, None)
-            if function is None:
-                print(f"{entry.file.name}: '{session.front.entry}' is not visible in the compiled file")
-                continue
-            built = code.runtime.jit()["main"]
-            shapes = [[int(n) for n in p.ty.shape] for p in list(code.module["main"].params)]
-            tensors = [runtime.tensor(arrays[t.name].reshape(s)) for t, s in zip(problem.tensors, shapes, strict=True)]
-            theirs, ours = [], []
-            for _ in range(5):
-                theirs.append(_milliseconds(lambda f=function, a=arguments: f(*a)))
-                ours.append(_milliseconds(lambda f=built, a=tensors: f(*a)))
+        both = pair(entry.file, session.front.entry, problem, code)
+        if both.original is None:
+            print(f"{entry.file.name}: g++ does not take it alone")
+            continue
+        ours, theirs = in_turns([both.ours, both.original])
         _row(entry.file.stem, ours, theirs, ratios)
     return _summary(ratios)
-
-
-def _compiled(file: Path, folder: Path) -> ctypes.CDLL | None:
-    (folder / "k.cpp").write_text(f"#include <cmath>\n#include <cstdint>\n#include <algorithm>\n{file.read_text()}")
-    done = subprocess.run(
-        ["g++", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-w", "k.cpp", "-o", "k.so"],
-        cwd=folder,
-        capture_output=True,
-        check=False,
-    )
-    return ctypes.CDLL(str(folder / "k.so")) if done.returncode == 0 else None
-
-
-def _milliseconds(call: Any) -> float:
-    call()
-    begin = time.perf_counter()
-    count = 0
-    while count < 3 or (time.perf_counter() - begin < 0.05 and count < 1000):
-        call()
-        count += 1
-    return (time.perf_counter() - begin) / count * 1e3
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ import select
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
-from tvm_xpiler.autotune.messages import Build, Built, Run, Times, Tracker, Unfit, receive, send
+from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Times, Tracker, Unfit, receive, send
 from tvm_xpiler.core.tir import IRModule, structural_hash
 
+_EXPECT = 120.0  # seconds for the results of the unscheduled function
 _SERVER_TRIES = 3  # a machine that is lost costs a candidate nothing but another try
 
 
@@ -47,7 +49,6 @@ class _Worker:
     """A worker process: which candidate it has, whether that was built, and since when it has been silent."""
 
     process: subprocess.Popen[bytes]
-    told: set[str] = field(default_factory=set)
     index: int | None = None
     built: bool = False
     running: bool = False
@@ -89,6 +90,8 @@ class Meter:
         self.target, self.timeout, self.repeats, self.milliseconds = target, timeout, repeats, milliseconds
         self.workers, self.cold, self.tracker = workers, cold, tracker
         self._pool: list[_Worker] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="xpiler-meter-")
+        self._expected: dict[str, Expected | Unfit] = {}  # by hash of the original
 
     def __enter__(self) -> "Meter":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
         return self
@@ -96,6 +99,7 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         for worker in list(self._pool):
             self._drop(worker)
+        self._folder.cleanup()
 
     def measure(
         self,
@@ -112,6 +116,15 @@ class Meter:
         """
         times: list[list[float]] = [[] for _ in candidates]
         unfit: dict[int, Unfit] = {}
+        key = str(structural_hash(original))
+        folder = f"{self._folder.name}/{key}"
+        expected = self._expected.get(key) or self._expected.setdefault(key, self._expect(Expect(original, folder)))
+        if isinstance(expected, Unfit):
+            if on_result is not None:
+                for index in range(len(candidates)):
+                    on_result(index, expected)
+            return [expected] * len(candidates)
+        builds = [Build(candidate, self.target, folder, expected.outputs) for candidate in candidates]
         for turn in range(rounds):
             last = turn == rounds - 1
 
@@ -123,34 +136,45 @@ class Meter:
                 if on_result is not None and last:
                     on_result(index, unfit.get(index) or Measured(tuple(times[index])))
 
-            self._round(original, [(i, c) for i, c in enumerate(candidates) if i not in unfit], cutoff, take)
+            self._round({i: build for i, build in enumerate(builds) if i not in unfit}, cutoff, take)
         return [unfit.get(i) or Measured(tuple(t)) for i, t in enumerate(times)]
 
-    def _round(
-        self, original: IRModule, candidates: list[tuple[int, IRModule]], cutoff: float, take: Callable[[int, Times | Unfit], None]
-    ) -> None:
+    def _expect(self, expect: Expect) -> Expected | Unfit:
+        """Let a worker compute what candidates are compared with."""
+        worker = self._idle()
+        assert worker is not None
+        worker.index = -1
+        self._say(worker, expect)
+        answers: list[tuple[_Worker, Any]] = []
+        while not answers:
+            answers = self._answers(_EXPECT)
+        ((_, answer),) = answers
+        worker.index = None
+        if isinstance(answer, Unfit):
+            self._drop(worker)
+            return answer if answer.kind == "expect" else Unfit("expect", f"the unscheduled function: {answer.message}")
+        assert isinstance(answer, Expected)
+        return answer
+
+    def _round(self, builds: dict[int, Build], cutoff: float, take: Callable[[int, Times | Unfit], None]) -> None:
         """Build and time candidates once each."""
-        key = str(structural_hash(original))
-        modules = dict(candidates)
-        waiting = deque(modules)
+        waiting = deque(builds)
         lost: dict[int, int] = {}
         run = Run(self.repeats, self.milliseconds, cutoff, self.cold, self.tracker)
         while waiting or any(w.index is not None for w in self._pool):
             while waiting and (worker := self._idle()) is not None:
                 worker.index, worker.built, worker.running = waiting.popleft(), False, False
-                reference = None if key in worker.told else original
-                self._say(worker, Build(modules[worker.index], key, reference, self.target))
+                self._say(worker, builds[worker.index])
             for worker in self._pool:
                 free = self.tracker is not None or not any(w.running for w in self._pool)
                 if worker.built and not worker.running and free:
                     worker.running = True
                     self._say(worker, run)
-            for worker, answer in self._answers():
+            for worker, answer in self._answers(self.timeout):
                 index = worker.index
                 assert index is not None
                 if isinstance(answer, Built):
                     worker.built = True
-                    worker.told.add(key)
                     continue
                 worker.index, worker.built, worker.running = None, False, False
                 if isinstance(answer, Unfit) and answer.kind in {"crash", "timeout"}:
@@ -177,7 +201,7 @@ class Meter:
         return found
 
     @staticmethod
-    def _say(worker: _Worker, message: Build | Run) -> None:
+    def _say(worker: _Worker, message: Expect | Build | Run) -> None:
         assert worker.process.stdin is not None
         worker.since = time.monotonic()
         try:
@@ -185,12 +209,12 @@ class Meter:
         except BrokenPipeError:
             return  # it is gone; its answer says so
 
-    def _answers(self) -> list[tuple[_Worker, Any]]:
+    def _answers(self, timeout: float) -> list[tuple[_Worker, Any]]:
         """Wait until a worker says something, dies, or has been silent for too long."""
         busy = {w.stream: w for w in self._pool if w.index is not None and (w.running or not w.built)}
         if not busy:
             return []
-        until = min(w.since for w in busy.values()) + self.timeout
+        until = min(w.since for w in busy.values()) + timeout
         ready, _, _ = select.select(list(busy), [], [], max(0.0, until - time.monotonic()))
         found: list[tuple[_Worker, Any]] = []
         for stream in ready:
@@ -201,8 +225,16 @@ class Meter:
                 found.append((worker, Unfit("crash", f"the process ended with {worker.process.wait()}")))
         now = time.monotonic()
         for stream, worker in busy.items():
-            if stream not in ready and now - worker.since >= self.timeout:
-                found.append((worker, Unfit("timeout", f"no {'time' if worker.running else 'binary'} within {now - worker.since:.0f} s")))
+            if stream not in ready and now - worker.since >= timeout:
+                found.append(
+                    (
+                        worker,
+                        Unfit(
+                            "timeout",
+                            f"no {'time' if worker.running else 'result' if worker.index == -1 else 'binary'} within {now - worker.since:.0f} s",
+                        ),
+                    )
+                )
         return found
 
     def _drop(self, worker: _Worker) -> None:

@@ -9,20 +9,40 @@ from typing import IO, Any
 
 
 @dataclass(frozen=True, slots=True)
+class Expect:
+    """What a function makes of random inputs is to be computed, on this processor.
+
+    Attributes:
+        original: The unscheduled module.
+        folder: Where the results are to be written, a file for each output.
+    """
+
+    original: Any
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The results are there: the parameters that the function writes."""
+
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """One candidate, to be built.
 
     Attributes:
         module: The scheduled module; its function takes the tensors in order.
-        original: Key of the unscheduled module, whose results are expected; its text comes with the first candidate.
-        reference: The unscheduled module, or None where the worker knows it.
         target: A TVM target as JSON.
+        folder: Where the results of the unscheduled function lie.
+        outputs: The parameters that it writes.
     """
 
     module: Any
-    original: str
-    reference: Any
     target: str
+    folder: str
+    outputs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,9 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why a candidate has no time: ``build``, ``wrong``, ``crash``, ``timeout``, or ``server`` where a remote machine was lost; and a sentence."""
+    """Why a candidate has no time: ``build``, ``wrong``, ``crash``, ``timeout``, ``server`` where a remote machine was lost, or ``expect``
+    where the unscheduled function itself gives no results; and a sentence.
+    """
 
     kind: str
     message: str

@@ -29,11 +29,11 @@ from tvm_xpiler.schedule.space import Place, crossed, mutated, places, structure
 
 _BATCH = 8
 _POPULATION = 48
+_COSTLY = 16  # in place of it where plans name intrinsics, which take long to apply
 _RANDOM_SHARE = 0.2
 _EXPLORATION = 0.5
 _PATIENCE = 5  # batches without a better plan, before the search ends early
 _BETTER = 0.99
-_BREEDING = 2.0  # seconds for a batch, once it is full: plans with intrinsics take long to apply
 _CUTOFF = 4.0  # times the best: what is slower is timed once
 _FINAL = 4  # plans that are timed again, in turns, before one is called the best
 
@@ -282,9 +282,9 @@ class Search:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
         pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
         parents = [plan for _, plan in node.found[:6]] or [node.plan]
-        begin = time.monotonic()
-        for attempt in range(2 * _POPULATION):
-            if len(pool) >= _POPULATION or (len(pool) >= count and time.monotonic() - begin > _BREEDING):
+        size = max(count, _COSTLY) if any(step.op == "tensorize" for step in node.plan.steps) else _POPULATION
+        for attempt in range(2 * size):
+            if len(pool) >= size:
                 break
             plan = node.plan if attempt == 0 and not node.found else self.rng.choice(parents)
             if attempt or node.found:

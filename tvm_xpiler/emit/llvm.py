@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from tvm_xpiler.core.accurate import install
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, host_target
-from tvm_xpiler.emit.accurate import install
 from tvm_xpiler.emit.c_source import c_text
 from tvm_xpiler.emit.emitted import Emitted, scheduled_by
 from tvm_xpiler.emit.intrinsics import IntrinsicsPrinter
