@@ -90,7 +90,7 @@ class Tuner:
                 self.problems[trial.problem[:100]] = self.problems.get(trial.problem[:100], 0) + 1
         failed = sum(not math.isfinite(t.seconds) for t in found.trials)
         print(
-            f"{name}: {found.first * 1e3:.4f} ms by rule, {found.seconds * 1e3:.4f} tuned; {len(found.trials)} trials ({failed} failed) "
+            f"{name}: {found.first * 1e3:.4f} ms by rule, {found.seconds * 1e3:.4f} tuned; {len(found.trials)} trials ({failed} failed, {found.unbuilt} more did not build) "
             f"in {wall:.0f} s, {found.overhead:.0%} neither building nor measuring; {found.ended}"
         )
         return None if found.best is None else Tuned(entry, session, problem, lifted.func, found.best)

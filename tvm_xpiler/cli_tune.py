@@ -165,6 +165,8 @@ def run_tune(source: Any, options: Any, tuning: Any, form: str, out: Path | None
     console.print(
         f"best {found.seconds * 1e6:.1f} us{start}; {measured} trials ({failed} failed), {found.resumed} from records; ended: {found.ended}"
     )
+    if found.unbuilt:
+        console.print(f"{found.unbuilt} more candidates did not build")
     console.print(f"share of the time that was neither building nor measuring: {found.overhead:.0%}")
     result = pipeline.translate(source, [tuning.target], None, replace(options, plan=found.best, arch=tuning.arch))
     for line in show.summary(result):

@@ -35,6 +35,7 @@ _EXPLORATION = 0.5
 _PATIENCE = 5  # batches without a better plan, before the search ends early
 _BETTER = 0.99
 _CUTOFF = 4.0  # times the best: what is slower is timed once
+_UNBUILT = 3  # candidates that do not build, to each trial, before the search ends
 _FINAL = 4  # plans that are timed again, in turns, before one is called the best
 
 
@@ -96,6 +97,7 @@ class Found:
         seconds: Its median.
         first: Seconds of the first start, which is the rules' plan; infinite where it did not run.
         trials: All measurements of this run, in order.
+        unbuilt: Candidates that could not be built, which cost no trial.
         resumed: Measurements that were taken from the records.
         ended: Why the search ended.
         overhead: Share of the wall time that was not building and measuring.
@@ -105,6 +107,7 @@ class Found:
     seconds: float
     first: float
     trials: tuple[Trial, ...]
+    unbuilt: int
     resumed: int
     ended: str
     overhead: float
@@ -118,7 +121,7 @@ class Search:
         starts: Plans to start from; the first is the reference.
         ranker: The cost model.
         describe: A module's features.
-        legal: Makes a plan legal, or says that there is no legal one near it.
+        legal: Makes a start legal, or says that there is no legal plan near it.
         meter: Builds and times.
         records: Where measurements are kept; None keeps none.
         seed: Of all random choices.
@@ -147,6 +150,7 @@ class Search:
         self.batch, self.fits = batch, fits
         self.times: dict[int, float] = {}  # by hash of the module
         self.trials: list[Trial] = []
+        self.unbuilt = 0
         self.best: tuple[float, Plan | None] = (math.inf, None)
         self.first = math.inf
         self.measuring = 0.0
@@ -176,6 +180,9 @@ class Search:
                 if time.monotonic() - begin > seconds:
                     ended = f"{seconds:g} s"
                     break
+                if self.unbuilt > _UNBUILT * (trials + self.batch):
+                    ended = f"{self.unbuilt} candidates did not build"
+                    break
                 before = self.best[0]
                 node = self._select()
                 batch = self._breed(node, min(self.batch, trials - len(self.trials) - self.resumed)) if node is not None else []
@@ -197,7 +204,16 @@ class Search:
         except ConfigError as error:  # a full disk; what was measured is still of use
             ended = error.message
         wall = max(time.monotonic() - begin, 1e-9)
-        return Found(self.best[1], self.best[0], self.first, tuple(self.trials), self.resumed, ended, max(0.0, 1 - self.measuring / wall))
+        return Found(
+            self.best[1],
+            self.best[0],
+            self.first,
+            tuple(self.trials),
+            self.unbuilt,
+            self.resumed,
+            ended,
+            max(0.0, 1 - self.measuring / wall),
+        )
 
     def _settle(self) -> None:
         """Time the fastest few again, in turns with the reference, so that luck in one measurement decides nothing."""
@@ -243,9 +259,9 @@ class Search:
 
     def _node(self, plan: Plan, parent: Node | None) -> Node | None:
         """Make a node of a structure that no other node has."""
-        made = self.legal(plan)
+        made = self.legal(plan) if parent is None else plan  # neighbours that are not legal as they are cost too much to mend
         done = self.replay.apply(made) if made is not None else None
-        if made is None or not isinstance(done, Applied):
+        if made is None or not isinstance(done, Applied) or not self.fits(done):
             return None
         key = structural_hash(done.module)
         if key in self.seen_structures:
@@ -333,9 +349,10 @@ class Search:
             plan, node, done, key = chosen[index]
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
+            unbuilt = isinstance(result, Unfit) and result.kind == "build"
             if isinstance(result, Measured) or result.kind != "server":  # a machine that was lost says nothing of the candidate
                 self.times[key] = seconds
-                if self.records is not None:
+                if self.records is not None and not unbuilt:
                     self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
                 rows.append(self.describe(done.module))
                 times.append(seconds)
@@ -344,6 +361,9 @@ class Search:
             if seconds < self.best[0]:
                 self.best = (seconds, plan)
             self._credit(node, plan, seconds)
+            if unbuilt:
+                self.unbuilt += 1
+                return
             trial = Trial(len(self.trials) + 1, plan, seconds, problem)
             self.trials.append(trial)
             if on_trial is not None:

@@ -125,9 +125,10 @@ class Bench:
 
 
 def _last_line(error: Exception) -> str:
-    """Return what an error says in the end."""
+    """Return what an error says in the end, or the first line of a compiler's that says error."""
     lines = [line.strip(" \0") for line in str(error).splitlines()]
-    return next((line for line in reversed(lines) if line), type(error).__name__)[:300]
+    told = next((line for line in lines if ": error" in line), None)
+    return (told or next((line for line in reversed(lines) if line), type(error).__name__))[:300]
 
 
 def _scale(values: Any) -> float:

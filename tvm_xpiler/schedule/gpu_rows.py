@@ -14,7 +14,8 @@ from tvm_xpiler.schedule.query import blocks, nest
 _MIN_ROWS = 16
 _WIDE = 8192  # elements of a row up to which one block alone does it while others idle
 _ROW_THREADS = 128
-_MIN_ROW = 32  # elements below which a block of threads has too little to do
+_MIN_ROW = 32  # elements below which a block of threads has too little to do, where there are rows enough for all threads
+_SHORT_ROW = 12  # elements below which it has too little to do in any case
 
 
 def row_blocks(sch: Schedule, machine: Machine) -> Schedule | None:
@@ -30,7 +31,7 @@ def row_blocks(sch: Schedule, machine: Machine) -> Schedule | None:
         names = _accumulators(trial, names, depth)
         row = move_under(trial, names, depth)
         widest = max(_inner(trial, name) for name in names)
-        if widest < _MIN_ROW:
+        if widest < (_MIN_ROW if rows >= machine.cores * machine.lanes // 4 else _SHORT_ROW):
             return _row_threads(sch, depth, rows, machine)
         if (rows < _MIN_ROWS and widest > _WIDE) or _shared_bytes(trial, names) > machine.shared:
             return None

@@ -19,7 +19,8 @@ from tvm_xpiler.schedule.tensor_cores import split_depth, tensor_cores
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
-_TILE, _THREAD_TILE, _DEPTH = 64, 4, 16
+_TILES = ((64, 4, 16), (32, 2, 32))  # of a block, of a thread, and along the reduction; the first that gives enough blocks
+_NEAR = 4  # elements between what neighbouring threads read, up to which they share cache lines
 
 
 def gpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True, rank: int = 0) -> Plan:
@@ -98,7 +99,7 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     """Contractions: two operands that each lack one of the two last output axes are staged through shared memory."""
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     reduce = [i for i, r in enumerate(seen.reduces) if r]
-    if len(spatial) < 2 or not reduce or len(seen.strides) != 3 or seen.reduction < 2 * _DEPTH or any(s is None for s in seen.strides):
+    if len(spatial) < 2 or not reduce or len(seen.strides) != 3 or any(s is None for s in seen.strides):
         return False
     left, right = seen.strides[1], seen.strides[2]
     assert left is not None
@@ -110,18 +111,20 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     batch = [i for i in spatial if i not in rows and i not in columns]
     row_extent = _product(seen, rows)
     column_extent = _product(seen, columns)
-    if (
-        machine.max_threads < (_TILE // _THREAD_TILE) ** 2
-        or not rows
-        or not columns
-        or row_extent < _TILE
-        or column_extent < _TILE
-        or row_extent % _TILE
-        or column_extent % _TILE
-        or seen.reduction % _DEPTH
-        or seen.spatial // _TILE**2 < machine.cores // 4
-    ):
+    found = next(
+        (
+            (tile, part, depth)
+            for tile, part, depth in _TILES
+            if machine.max_threads >= (tile // part) ** 2
+            and not (row_extent % tile or column_extent % tile or seen.reduction % depth)
+            and seen.reduction >= 2 * depth
+            and seen.spatial // tile**2 >= machine.cores // 4
+        ),
+        None,
+    )
+    if found is None or not rows or not columns:
         return False
+    tile, part, depth = found
     loops = list(sch.get_loops(block))
     sch.reorder(*(loops[i] for i in [*batch, *rows, *columns, *reduce]))
 
@@ -131,10 +134,10 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
 
     z = fused(batch) if batch else None
     i, j, k = fused(rows), fused(columns), fused(reduce)
-    side = _TILE // _THREAD_TILE
-    by, ty, yi = sch.split(i, [None, side, _THREAD_TILE])
-    bx, tx, xi = sch.split(j, [None, side, _THREAD_TILE])
-    ko, ki = sch.split(k, [None, _DEPTH])
+    side = tile // part
+    by, ty, yi = sch.split(i, [None, side, part])
+    bx, tx, xi = sch.split(j, [None, side, part])
+    ko, ki = sch.split(k, [None, depth])
     order = [by, bx, ty, tx, ko, ki, yi, xi]
     sch.reorder(*([z] if z is not None else []), *order)
     if z is not None:
@@ -168,8 +171,10 @@ def _rank(sch: Schedule, block: Any) -> int:
 
 
 def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
-    """Few outputs with long reductions: the threads of a block share one reduction."""
-    few, many = seen.spatial < 1 << 14, seen.spatial <= 1 << 16
+    """Few outputs with long reductions, or more whose neighbours read what lies apart: the threads of a block share one reduction."""
+    last = max((i for i, r in enumerate(seen.reduces) if not r), default=None)
+    apart = last is None or any(s is None or abs(s[last] or 0) > _NEAR for s in seen.strides[1:])
+    few, many = seen.spatial < 1 << 14, seen.spatial <= 1 << 16 and apart
     if not (few and seen.reduction >= 2 * machine.lanes) and not (many and seen.reduction >= 8 * machine.lanes):
         return False
     loops = list(sch.get_loops(block))
