@@ -20,6 +20,8 @@ from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
 _TILES = ((64, 4, 16), (32, 2, 32))  # of a block, of a thread, and along the reduction; the first that gives enough blocks
+_FEW = 128  # outputs to each multiprocessor, for which threads share a reduction
+_RESIDENT = 8192  # threads of a launch to each multiprocessor that are still of use
 _NEAR = 4  # elements between what neighbouring threads read, up to which they share cache lines
 
 
@@ -119,6 +121,7 @@ def _shared_tiles(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
             and not (row_extent % tile or column_extent % tile or seen.reduction % depth)
             and seen.reduction >= 2 * depth
             and seen.spatial // tile**2 >= machine.cores // 4
+            and (part > 2 or len(rows) == len(columns) == 1)  # small tiles do not pay for indices of several axes
         ),
         None,
     )
@@ -174,7 +177,7 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     """Few outputs with long reductions, or more whose neighbours read what lies apart: the threads of a block share one reduction."""
     last = max((i for i, r in enumerate(seen.reduces) if not r), default=None)
     apart = last is None or any(s is None or abs(s[last] or 0) > _NEAR for s in seen.strides[1:])
-    few, many = seen.spatial < 1 << 14, seen.spatial <= 1 << 16 and apart
+    few, many = seen.spatial <= _FEW * machine.cores, seen.spatial <= 1 << 16 and apart
     if not (few and seen.reduction >= 2 * machine.lanes) and not (many and seen.reduction >= 8 * machine.lanes):
         return False
     loops = list(sch.get_loops(block))
@@ -183,9 +186,8 @@ def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine)
     sch.reorder(*spatial, *reduce)
     outer = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0] if spatial else sch.add_unit_loop(reduce[0])
     inner = sch.fuse(*reduce) if len(reduce) > 1 else reduce[0]
-    threads = (
-        next((n for n in (256, 128, 64) if machine.max_threads >= n and seen.reduction >= 2 * n), machine.lanes) if few else machine.lanes
-    )
+    most = min(machine.max_threads, _RESIDENT * machine.cores // seen.spatial) if few else machine.lanes
+    threads = next((n for n in (256, 128, 64) if most >= n and seen.reduction >= 2 * n), machine.lanes)
     _, lane = sch.split(inner, [None, threads])
     sch.bind(outer, "blockIdx.x")
     sch.bind(lane, "threadIdx.x")
