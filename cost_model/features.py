@@ -18,6 +18,8 @@ from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.query import flat_strides, operations
 
+Vectors = npt.NDArray[np.float32]
+
 _ACCESSES = 3
 _BLOCKS = 3
 _LEVELS = 3
@@ -45,7 +47,7 @@ class _Leaf:
     bindings: dict[Any, Any] = field(default_factory=dict)
 
 
-def features(module: IRModule, machine: Machine) -> npt.NDArray[np.float32]:
+def features(module: IRModule, machine: Machine) -> Vectors:
     """Return the features of a scheduled module's ``main``, in the order of :data:`NAMES`; sizes are logarithms to base 2."""
     leaves: list[_Leaf] = []
     nests = [0]

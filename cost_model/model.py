@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from cost_model.features import NAMES
+from cost_model.features import NAMES, Vectors
 from tvm_xpiler.core.errors import ConfigError
 
-Vectors = npt.NDArray[np.float32]
 _PARAMETERS = {
     "objective": "rank:pairwise",
     "lambdarank_pair_method": "mean",  # XGBoost's default looks at the top alone, and orders the rest badly
@@ -27,7 +26,9 @@ _PARAMETERS = {
     "nthread": 1,
 }
 _ROUNDS = 80
+_MORE_ROUNDS = 40  # on top of trees that were learned before
 _FORMAT = 1
+_SHIPPED = Path(__file__).parent / "trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,24 @@ class Quality:
 class CostModel:
     """Scores candidates of a task; higher is faster. Scores of different tasks are not comparable.
 
-    It keeps what it was given, by task, and is trained anew at each update: thousands of rows take well under a second.
+    It keeps what it was given, by task, and is trained anew at each update, on top of the trees that it was loaded with: thousands of rows
+    take well under a second.
     """
 
     def __init__(self) -> None:
         self._rows: dict[str, list[tuple[Vectors, float]]] = {}
+        self._loaded: xgboost.Booster | None = None
         self._booster: xgboost.Booster | None = None
+
+    @staticmethod
+    def pretrained(kind: str) -> CostModel:
+        """Return the model that is shipped for a kind of machine (``cpu`` or ``gpu``); a new one where there is none."""
+        path = _SHIPPED / f"{kind}.json"
+        return CostModel.load(path) if path.exists() else CostModel()
+
+    def take(self, other: CostModel) -> None:
+        """Become what another model has learned; measurements of this one are forgotten."""
+        self._rows, self._loaded, self._booster = {}, other._booster, other._booster
 
     @property
     def trained(self) -> bool:
@@ -69,7 +82,12 @@ class CostModel:
             rows: Features of each candidate.
             seconds: Time of each; infinity for one that did not run.
         """
-        self._rows.setdefault(task, []).extend(zip(rows, map(float, seconds), strict=True))
+        self.learn([(task, rows, seconds)])
+
+    def learn(self, measured: Sequence[tuple[str, Sequence[Vectors], Sequence[float]]]) -> None:
+        """Add measurements of several tasks, as :meth:`update` does of one, and train once."""
+        for task, rows, seconds in measured:
+            self._rows.setdefault(task, []).extend(zip(rows, map(float, seconds), strict=True))
         groups = [known for known in self._rows.values() if len(known) > 1]
         if not groups:
             return
@@ -77,7 +95,8 @@ class CostModel:
         labels = np.concatenate([_labels(np.array([t for _, t in known])) for known in groups])
         matrix = xgboost.DMatrix(data, label=labels)
         matrix.set_group([len(known) for known in groups])
-        self._booster = xgboost.train(_PARAMETERS, matrix, num_boost_round=_ROUNDS)
+        rounds = _ROUNDS if self._loaded is None else _MORE_ROUNDS
+        self._booster = xgboost.train(_PARAMETERS, matrix, num_boost_round=rounds, xgb_model=self._loaded)
 
     def scores(self, rows: Sequence[Vectors]) -> npt.NDArray[np.float64]:
         """Return a score for each row; zeros before the first training."""
@@ -115,7 +134,7 @@ class CostModel:
             if content["format"] != _FORMAT or content["features"] != list(NAMES):
                 raise ConfigError("XP001", f"{path}: a cost model of another version")
             model = CostModel()
-            model._booster = xgboost.Booster()
+            model._loaded = model._booster = xgboost.Booster()
             model._booster.load_model(bytearray(json.dumps(content["trees"]).encode()))
         except (OSError, ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
             raise ConfigError("XP001", f"{path}: {getattr(error, 'strerror', None) or 'no cost model'}") from None

@@ -30,7 +30,7 @@ from tvm_xpiler.cli_options import (
     tune_option,
 )  # fmt: skip
 from tvm_xpiler.cli_plan import explained, plan_options, planning, read_plan, run_apply, shown
-from tvm_xpiler.cli_tune import become, cost_model, duration, run_tune, save_model, tracker, tune_options
+from tvm_xpiler.cli_tune import become, cost_model, duration, run_train, run_tune, save_model, tracker, tune_options
 from tvm_xpiler.core.errors import CODES, EmitError, XpilerError
 from tvm_xpiler.core.source import read_source
 from tvm_xpiler.core.version import VERSION
@@ -291,15 +291,26 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
     from tvm_xpiler.tuning import TuneOptions
 
     options = options_of(o)
-    ranker = cost_model(o["cost_model"])
     tuning = TuneOptions(
-        trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, ranker,
+        trials, duration(limit), o["records"], options.seed, options.proposers, options.plans, None,
         o["target"], options.arch, o["workers"], o["cold"], tracker(o["tracker"]),
     )  # fmt: skip
+    ranker = cost_model(o["cost_model"], tuning.spec.machine.kind)
+    tuning = replace(tuning, ranker=ranker)
     code = run_tune(read_source(kernel), replace(options, proposers=()), tuning, form, out, _err)
     if o["save_model"] is not None:
         save_model(ranker, o["save_model"])
     sys.exit(code)
+
+
+@app.command()
+@click.argument("databases", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", "target", type=click.Choice(["llvm", "cuda"]), default="llvm", show_default=True, help="Whose records are used.")
+@arch_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File for the cost model.")
+def train(databases: tuple[Path, ...], target: str, arch: str | None, out: Path | None) -> None:
+    """Train a cost model on DATABASES that tune --records wrote; --cost-model takes it."""
+    run_train(databases, target, arch, out, _err)
 
 
 @app.command("tracker")

@@ -39,7 +39,7 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--workers", type=click.IntRange(1, 256), help="Processes that build.  [default: 1 for a CPU, one a core for CUDA]"),
         click.option("--cold", is_flag=True, help="Flush a GPU's L2 before each run."),
         click.option("--tracker", metavar="HOST:PORT[/KEY]", help="Measure on the machines of this RPC tracker.  [default key: xpiler]"),
-        click.option("--cost-model", help="A file that --save-model wrote, or a plug-in.  [default: a new one]"),
+        click.option("--cost-model", help="A file that --save-model wrote, or a plug-in.  [default: the one that is shipped]"),
         click.option("--save-model", type=click.Path(path_type=Path), help="Write the cost model as it is after the search."),
         click.option(
             "--records", type=click.Path(path_type=Path), help="Folder of a MetaSchedule database; an earlier run in it is continued."
@@ -66,8 +66,8 @@ def become(module: str, *arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
-def cost_model(named: str | None) -> Any:
-    """Return the cost model of a file or a plug-in; a new one by default.
+def cost_model(named: str | None, kind: str) -> Any:
+    """Return the cost model of a file or a plug-in; the one that is shipped for a kind of machine by default.
 
     Raises:
         ConfigError: XP001 for a file that is none, XP606 for a plug-in that cannot be used.
@@ -75,7 +75,7 @@ def cost_model(named: str | None) -> Any:
     from cost_model.model import CostModel
 
     if named is None:
-        return CostModel()
+        return CostModel.pretrained(kind)
     made = plugin("cost_models", named)
     return CostModel.load(Path(named)) if made is None else made()
 
@@ -177,3 +177,26 @@ def run_tune(source: Any, options: Any, tuning: Any, form: str, out: Path | None
         click.echo(shown(found.best, form))
     sys.stdout.flush()
     return 0 if result.ok else 3
+
+
+def run_train(folders: tuple[Path, ...], target: str, arch: str | None, out: Path | None, console: Console) -> None:
+    """Train a cost model on databases, print how it does on functions that it has not seen, and write it where one is asked for."""
+    from statistics import mean, median
+
+    from tvm_xpiler.training import held_out, measurements, trained
+
+    every = measurements(folders, target, arch)
+    count = sum(len(m.rows) for m in every)
+    if not every:
+        raise ConfigError("XP603", "these databases hold too few measurements of any function", hint="tvm-xpiler tune --records")
+    console.print(f"{count} measurements of {len(every)} functions")
+    judged = held_out(every)
+    if judged:
+        console.print(
+            f"on functions held out: rank correlation {median(q.spearman for q in judged):.2f} (median), {min(q.spearman for q in judged):.2f} (least); "
+            f"recall at {judged[0].k} {mean(q.recall for q in judged):.2f}; best of {judged[0].k} {median(q.regret for q in judged):.1%} (median) and "
+            f"{max(q.regret for q in judged):.1%} (most) over the true best"
+        )
+    if out is not None:
+        trained(every).save(out)
+        console.print(f"written: {out}", markup=False)

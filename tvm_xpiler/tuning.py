@@ -41,7 +41,7 @@ class TuneOptions:
         seed: Of all random choices.
         proposers: Asked for starts besides the rules.
         plans: To ask each for.
-        ranker: The cost model; it learns as the search goes. A new one by default.
+        ranker: The cost model; it learns as the search goes. By default the one that is shipped for this kind of machine.
         target: ``llvm`` or ``cuda``, or a TVM target dictionary of these kinds; or a target as it was understood.
         arch: Compute architecture, or LLVM's name of a processor.
         workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA.
@@ -120,7 +120,7 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
         return broken_limit(done.schedule, task.machine, original, built=True) is None
 
     with options.meter() as meter:
-        ranker = options.ranker or CostModel()
+        ranker = options.ranker or CostModel.pretrained(task.machine.kind)
         search = Search(
             task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed, max(8, meter.workers), fits
         )

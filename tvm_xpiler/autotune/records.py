@@ -93,6 +93,14 @@ class Records:
                 found.append(Record(plan, median if median < 1e9 else math.inf))
         return found
 
+    def workloads(self) -> list[IRModule]:
+        """Return the modules that something was measured of on this kind of target."""
+        found: list[Any] = []
+        for record in self._database.get_all_tuning_records():
+            if self._ours(record) and not any(workload.same_as(record.workload) for workload in found):
+                found.append(record.workload)
+        return [workload.mod for workload in found]
+
     def _ours(self, record: Any) -> bool:
         """Say whether a record is of this kind of target: one folder may hold those of a CPU and of a GPU."""
         return record.target is None or str(record.target.kind.name) == str(self._target.kind.name)

@@ -35,6 +35,8 @@ from tvm.target.codegen import (
 from tvm.tirx import FloatImm, IntImm, PrimFunc
 from tvm.tirx.op import register_intrin_lowering
 
+from tvm_xpiler.core.frames import without_sources
+
 __all__ = [
     "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
@@ -106,7 +108,8 @@ def intrinsic_name(number: Any) -> str:
 
 def parsed(text: str) -> Any:
     """Return the function that a piece of TVMScript of ours defines."""
-    return from_source(text)
+    with without_sources():
+        return from_source(text)
 
 
 def identical(a: object, b: object) -> bool:
@@ -153,7 +156,8 @@ def relax() -> Any:
 
 def meta_schedule() -> Any:
     """Return ``tvm.s_tir.meta_schedule``, which takes a while to import."""
-    from tvm.s_tir import meta_schedule as module
+    with without_sources():
+        from tvm.s_tir import meta_schedule as module
 
     return module
 

@@ -1,21 +1,20 @@
 """Tensor intrinsics, TVM's and ours, each parsed when a plan first names it.
 
-Importing ``tvm.s_tir.tensor_intrin`` parses some 120 of them, which takes half a minute; a plan needs five. Their modules are therefore
+Importing ``tvm.s_tir.tensor_intrin`` parses some 120 of them, which takes many seconds; a plan needs five. Their modules are therefore
 executed with the parser held back, and what they register is parsed by name.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 import types
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from tvm_xpiler.core.frames import without_sources
 from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvm_ffi, tvmscript
 from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 from tvm_xpiler.schedule.fragment_intrinsics import fragment_source
@@ -81,11 +80,8 @@ def _held() -> dict[str, tuple[Any, Any]]:
         mock.patch.object(TensorIntrin, "register", register),
         mock.patch.object(tvmscript, "prim_func", prim_func),
         mock.patch.object(tvm_ffi, "register_global_func", return_value=lambda function: function),
-        mock.patch.object(inspect, "stack", _frames),
     )
-    with ExitStack() as patches:
-        for patch in held_back:
-            patches.enter_context(patch)
+    with held_back[0], held_back[1], held_back[2], without_sources():
         sys.modules[_PACKAGE] = package
         try:
             importlib.import_module(f"{_PACKAGE}.cuda")
@@ -93,13 +89,3 @@ def _held() -> dict[str, tuple[Any, Any]]:
             for module in [m for m in sys.modules if m == _PACKAGE or m.startswith(f"{_PACKAGE}.")]:
                 del sys.modules[module]  # TVM's own users shall find them parsed
     return held
-
-
-def _frames() -> list[inspect.FrameInfo]:
-    """Return what ``inspect.stack`` does, without the lines around each frame: to find them takes five seconds for all intrinsics."""
-    found = []
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_back is not None:
-        frame = frame.f_back
-        found.append(inspect.FrameInfo(frame, frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name, None, None))
-    return found
