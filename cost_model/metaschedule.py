@@ -10,7 +10,7 @@ import numpy as np
 from cost_model.features import features
 from cost_model.model import CostModel
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import meta_schedule, structural_hash
+from tvm_xpiler.core.tir import derived_object, meta_schedule, structural_hash
 
 
 def as_metaschedule(model: CostModel, machine: Machine) -> Any:
@@ -22,7 +22,7 @@ def as_metaschedule(model: CostModel, machine: Machine) -> Any:
     """
     ms = meta_schedule()
 
-    @ms.utils.derived_object
+    @derived_object
     class Ranking(ms.cost_model.PyCostModel):  # type: ignore[misc, name-defined]
         def load(self, path: str) -> None:
             model.take(CostModel.load(Path(path)))

@@ -29,7 +29,7 @@ from lift.expr.integers import (
 )
 from lift.expr.logic import and_, eq0, implies, le0, not_, or_
 from lift.expr.nodes import FALSE, INT_DTYPES, TRUE, Expr, TooLarge, VarInfo, allow, const, const_value, info, int_value, node, reset, var
-from lift.expr.operations import COMMUTATIVE, binary, cast, load, part, select, undef, word
+from lift.expr.operations import COMMUTATIVE, binary, cast, load, part, power, select, undef, word
 from lift.expr.rewriting import (
     IDENTITY,
     open_reduce,
@@ -81,6 +81,7 @@ __all__ = [
     "open_reduce",
     "or_",
     "part",
+    "power",
     "reads_data",
     "rebuild",
     "reduce_",

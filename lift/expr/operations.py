@@ -86,6 +86,18 @@ def binary(op: str, a: Expr, b: Expr) -> Expr:
     return node(op, (a, b), dtype=a.dtype)
 
 
+_POWERS = (2, 3, 4)
+
+
+def power(x: Expr, y: Expr, dtype: str) -> Expr:
+    """Return ``x`` to the power ``y``: a product where ``y`` is a small whole number, which is as exact as most libraries' powers."""
+    exponent = const_value(y)
+    if exponent not in _POWERS or x.dtype != dtype:
+        return node("call", (x, y), "pow", dtype)
+    square = binary("mul", x, x)
+    return square if exponent == 2 else binary("mul", square, x if exponent == 3 else square)
+
+
 def load(buffer: str, index: Expr, dtype: str) -> Expr:
     """Return the element ``index`` of the initial content of ``buffer``."""
     return node("load", (index,), buffer, dtype)

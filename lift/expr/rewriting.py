@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from lift.expr.integers import add, bit_and, bit_or, bit_xor, floordiv, floormod, mul, shift_left, shift_right, tdiv, tmod
 from lift.expr.logic import and_, eq0, le0, not_, or_
 from lift.expr.nodes import Expr, VarInfo, _memo, const, info, int_value, node, var
-from lift.expr.operations import binary, cast, part, select, word
+from lift.expr.operations import binary, cast, part, power, select, word
 
 IDENTITY: dict[str, Callable[[str], Expr]] = {
     "add": lambda dtype: const(0, dtype),
@@ -109,6 +109,8 @@ def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
         return word(args[0], args[1], e.dtype)
     if op == "part":
         return part(args[0], int(e.attr), e.dtype)
+    if op == "call" and e.attr == "pow":
+        return power(args[0], args[1], e.dtype)
     if op in {"add", "sub", "mul", "div", "max", "min", "lt", "le", "eq"}:
         return binary(op, args[0], args[1])
     return node(op, args, e.attr, e.dtype)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_xpiler.autotune.measure import Measured, Meter
-from tvm_xpiler.core.tir import IRModule, meta_schedule
+from tvm_xpiler.core.tir import IRModule, derived_object, meta_schedule
 
 
 def protocols(meter: Meter, original: IRModule, folder: Path) -> tuple[Any, Any]:
@@ -24,15 +24,16 @@ def protocols(meter: Meter, original: IRModule, folder: Path) -> tuple[Any, Any]
     ms = meta_schedule()
     number = iter(range(1 << 62))
 
-    @ms.utils.derived_object
+    @derived_object
     class Builder(ms.builder.PyBuilder):  # type: ignore[misc, name-defined]
         def build(self, build_inputs: list[Any]) -> list[Any]:
-            paths = [folder / f"{next(number)}.module" for _ in build_inputs]
+            paths = [folder / str(next(number)) / "module" for _ in build_inputs]  # MetaSchedule removes the folder of each
             for path, given in zip(paths, build_inputs, strict=True):
+                path.parent.mkdir()
                 path.write_bytes(pickle.dumps(given.mod))
             return [ms.builder.BuilderResult(str(path), None) for path in paths]
 
-    @ms.utils.derived_object
+    @derived_object
     class Future(ms.runner.PyRunnerFuture):  # type: ignore[misc, name-defined]
         def __init__(self, seconds: tuple[float, ...] | None, problem: str | None) -> None:
             self.seconds, self.problem = seconds, problem
@@ -43,14 +44,11 @@ def protocols(meter: Meter, original: IRModule, folder: Path) -> tuple[Any, Any]
         def result(self) -> Any:
             return ms.runner.RunnerResult(self.seconds, self.problem)
 
-    @ms.utils.derived_object
+    @derived_object
     class Runner(ms.runner.PyRunner):  # type: ignore[misc, name-defined]
         def run(self, runner_inputs: list[Any]) -> list[Any]:
-            paths = [Path(str(given.artifact_path)) for given in runner_inputs]
-            modules = [pickle.loads(path.read_bytes()) for path in paths]
+            modules = [pickle.loads(Path(str(given.artifact_path)).read_bytes()) for given in runner_inputs]
             results = meter.measure(original, modules)
-            for path in paths:
-                path.unlink()
             return [Future(r.seconds, None) if isinstance(r, Measured) else Future(None, f"{r.kind}: {r.message}") for r in results]
 
     return Builder(), Runner()

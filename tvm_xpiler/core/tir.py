@@ -18,6 +18,7 @@ from tvm import runtime, s_tir, tirx
 from tvm.ir import IRModule, Range
 from tvm.ir.expr import Call, TensorLoad, TensorRegion
 from tvm.ir.transform import PassContext
+from tvm.ir.utils import derived_object
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError, TensorIntrin
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
@@ -38,7 +39,7 @@ from tvm.tirx.op import register_intrin_lowering
 from tvm_xpiler.core.frames import without_sources
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
+    "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "derived_object", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 

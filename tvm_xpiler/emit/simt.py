@@ -61,6 +61,20 @@ static __device__ __forceinline__ void copy_async(T* to, int at, const T* from, 
 
 """
 
+_FOUR = """// {what}, copied in one access
+struct __align__(8) {name} {{ {element} x, y, z, w; }};
+static __device__ __forceinline__ {name} make_{name}({element} x, {element} y, {element} z, {element} w) {{
+  {name} v;
+  v.x = x; v.y = y; v.z = z; v.w = w;
+  return v;
+}}
+
+"""
+_FOURS = (
+    ("half4", "four_halves", "half", "four values of half"),
+    ("nv_bfloat164", "four_bfloats", "nv_bfloat16", "four values of bfloat16"),
+)
+"""Vectors that TVM's prelude defines and no toolkit has: TVM's name, ours, the element, in words."""
 
 _FLAVOURS = {
     Platform.CUDA: Flavour("cuda", ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h"), ".cu", "kernel.cubin"),
@@ -250,6 +264,10 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
     elif "wmma::" in kernels:
         head.append("#include <mma.h>")
         kernels = with_tf32(kernels)
+    for theirs, name, element, what in _FOURS:
+        if re.search(rf"\b(make_)?{theirs}\b", kernels):
+            vector = _FOUR.format(name=name, element=element if api == "cuda" or element == "half" else "hip_bfloat16", what=what)
+            kernels = vector + re.sub(rf"\b(make_)?{theirs}\b", rf"\1{name}", kernels).strip()
     if "copy_async<" in kernels:
         head.append("#include <cuda_pipeline.h>")
         kernels = _COPY_ASYNC + kernels.strip()
