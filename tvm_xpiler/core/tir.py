@@ -10,6 +10,8 @@ from math import isfinite
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
+if len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
+    os.environ.setdefault("TVM_BIND_THREADS", "0")  # TVM binds its threads to the first cores, even where the process may use others alone
 os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
 
 import tvm
