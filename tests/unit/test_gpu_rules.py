@@ -1,0 +1,82 @@
+"""What the rules make of GPUs: who shares a reduction, and how wide an access is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_xpiler import Options, translate
+from tvm_xpiler.core.machines import GPUS
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.tir import PrimFunc, parsed
+from tvm_xpiler.schedule.rules import rules_plan
+from tvm_xpiler.schedule.text import parse_plan
+
+pytestmark = pytest.mark.usefixtures("text_alone")
+
+SOFTMAX = """
+@T.prim_func(s_tir=True)
+def main(A: T.Buffer(({rows}, {columns}), "float32"), C: T.Buffer(({rows}, {columns}), "float32")):
+    m = T.sblock_alloc_buffer(({rows},))
+    for i, k in T.grid({rows}, {columns}):
+        with T.sblock("m"):
+            vi, vk = T.axis.remap("SR", [i, k])
+            with T.init():
+                m[vi] = T.min_value("float32")
+            m[vi] = T.max(m[vi], A[vi, vk])
+    for i, j in T.grid({rows}, {columns}):
+        with T.sblock("C"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            C[vi, vj] = T.exp(A[vi, vj] - m[vi])
+"""
+PRODUCT = """
+@T.prim_func(s_tir=True)
+def main(A: T.Buffer((256, 256), "float32"), B: T.Buffer((256, 256), "float32"), C: T.Buffer((256, 256), "float32")):
+    for i, j, k in T.grid(256, 256, 256):
+        with T.sblock("C"):
+            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+            with T.init():
+                C[vi, vj] = T.float32(0)
+            C[vi, vj] = C[vi, vj] + A[vi, vk] * B[vk, vj]
+"""
+
+
+def _plan(text: str) -> str:
+    func: PrimFunc = parsed(text)
+    return str(rules_plan(func, GPUS["sm_90"]))
+
+
+@pytest.mark.parametrize(("rows", "columns", "together"), [(45, 25, True), (45, 7, False), (100_000, 25, False), (45, 300, True)])
+def test_short_rows_are_a_warps_where_there_are_few(rows: int, columns: int, together: bool) -> None:
+    """A thread that walks a row alone is slow where too few rows keep the machine busy."""
+    plan = _plan(SOFTMAX.format(rows=rows, columns=columns))
+    assert ('bind(m.i, "blockIdx.x")' in plan or 'bind(i, "blockIdx.x")' in plan) == together, plan
+
+
+def test_small_products_are_tiled_in_small_tiles() -> None:
+    """256 x 256 results are sixteen tiles of 64 x 64, too few for 132 multiprocessors, and sixty-four of 32 x 32."""
+    plan = _plan(PRODUCT)
+    assert "[None, 16, 2]" in plan
+    assert 'cache_read(C, 0, "shared")' in plan
+
+
+HALVES = """
+#include <cuda_fp16.h>
+__global__ void scale(const half* a, const half* b, half* c) {
+  int i = blockIdx.x * 256 + threadIdx.x;
+  c[i] = __hadd(a[i], b[i]);
+}
+"""
+
+
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_vectors_of_halves(width: int) -> None:
+    """No toolkit has a type of four halves; the text brings one."""
+    plan = parse_plan(
+        f'i0_0, i0_1, i0_2 = split(c.i0, [None, 64, {width}])\nvectorize(i0_2)\nbind(i0_0, "blockIdx.x")\nbind(i0_1, "threadIdx.x")'
+    )
+    options = Options(grid=(8, 1, 1), block=(256, 1, 1), plan=plan)
+    result = translate(SourceFile("k.cu", HALVES), ["cuda", "hip"], options)
+    assert result.ok
+    for target in result.targets.values():
+        assert {2: "half2", 4: "four_halves", 8: "uint4"}[width] in target.emitted.text
+        assert target.emitted.plan == plan
