@@ -7,32 +7,44 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-from native import Call, in_turns, pair, shown
-from peers import peer
+from native import in_turns, milliseconds, pair, shown
 from tuned import Tuner, arguments, drawn, mean
 
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.emit.llvm import emit_llvm
 
 
-def torch_call(name: str, dtype: str, threads: int) -> Call | None:
-    """Return PyTorch's call on this many threads, or None."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    torch.set_num_threads(threads)
-    call = peer(name, dtype, "cpu")
-    if call is None:
-        return None
+class Torch:
+    """PyTorch's call on this many threads, in a process of its own; use as a context manager."""
 
-    def quiet() -> None:
-        with torch.inference_mode():
-            call()
+    def __init__(self, name: str, dtype: str, threads: int) -> None:
+        command = [sys.executable, str(Path(__file__).parent / "peers.py"), name, dtype, str(threads)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.there = self._line() == "ready"
 
-    return quiet
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def __enter__(self) -> Torch:  # noqa: PYI034 - Self is younger than Python 3.10
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def milliseconds(self) -> float:
+        """Return the time of one call."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(self._line())
 
 
 def main() -> int:
@@ -51,15 +63,16 @@ def main() -> int:
         except XpilerError as error:
             print(f"  {error.code} {error.message}", flush=True)
             continue
-        calls = {"ours": both.ours}
+        measures: dict[str, Callable[[], float]] = {"ours": partial(milliseconds, both.ours)}
         if both.original is not None:
             worst = both.differ()
             if not worst < 1e-3:
                 print(f"  DIFFERS by {worst:.2g}")
-            calls["original"] = both.original
-        if (call := torch_call(entry.file.stem, made.problem.tensors[0].dtype, threads)) is not None:
-            calls["torch"] = call
-        times = dict(zip(calls, in_turns(list(calls.values())), strict=True))
+            measures["original"] = partial(milliseconds, both.original)
+        with Torch(entry.file.stem, made.problem.tensors[0].dtype, threads) as torch:
+            if torch.there:
+                measures["torch"] = torch.milliseconds
+            times = in_turns(measures)
         ours = statistics.median(times["ours"])
         for name, found in ratios.items():
             if name in times:

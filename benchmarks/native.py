@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,20 +73,22 @@ def _compiled(file: Path, entry: str) -> Any:
         return getattr(ctypes.CDLL(f"{name}/k.so"), entry, None)
 
 
-def in_turns(calls: Sequence[Call], rounds: int = 5, seconds: float = 0.05) -> list[list[float]]:
-    """Return the milliseconds of each call in each round; the calls take turns, so that a slow spell of the machine hits all."""
-    times: list[list[float]] = [[] for _ in calls]
+def in_turns(measures: Mapping[str, Callable[[], float]], rounds: int = 7) -> dict[str, list[float]]:
+    """Return what each measure gave in each round; they take turns, so that a slow spell of the machine hits all, with a pause between."""
+    times: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
-        for call, found in zip(calls, times, strict=True):
-            found.append(_milliseconds(call, seconds))
+        for name, measure in measures.items():
+            time.sleep(0.5)  # until the threads of the one before do not spin any longer
+            times[name].append(measure())
     return times
 
 
-def _milliseconds(call: Call, seconds: float) -> float:
+def milliseconds(call: Call) -> float:
+    """Return the time of one call, after a first one."""
     call()
     begin = time.perf_counter()
     count = 0
-    while count < 3 or (time.perf_counter() - begin < seconds and count < 1000):
+    while count < 3 or (time.perf_counter() - begin < 0.05 and count < 1000):
         call()
         count += 1
         if count == 1 and time.perf_counter() - begin > 2:

@@ -1,8 +1,14 @@
-"""What PyTorch has for the development operators, by the names and sizes of their files; for timing beside ours, never for translation."""
+"""What PyTorch has for the development operators, by the names and sizes of their files; for timing beside ours, never for translation.
+
+As a program (``peers.py NAME DTYPE THREADS``) it times a call on the CPU each time a line comes, in a process of its own: threads of two
+runtimes in one process wait for each other.
+"""
 
 from __future__ import annotations
 
 import statistics
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +111,27 @@ def milliseconds(call: Callable[[], Any]) -> list[float]:
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) / _REPEATS)
     return [min(times), statistics.median(times), max(times)]
+
+
+def main(name: str, dtype: str, threads: str) -> None:
+    """Answer each line of standard input with the milliseconds of a call; end at once where there is none."""
+    import torch
+
+    torch.set_num_threads(int(threads))
+    call = peer(name, dtype, "cpu")
+    if call is None:
+        return
+    with torch.inference_mode():
+        for _ in range(3):
+            call()
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            begin, count = time.perf_counter(), 0
+            while count < 3 or (time.perf_counter() - begin < 0.05 and count < 1000):
+                call()
+                count += 1
+            print((time.perf_counter() - begin) / count * 1e3, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

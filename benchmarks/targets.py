@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from peers import milliseconds, peer
@@ -145,6 +146,7 @@ def _summary(ratios: list[float]) -> int:
 def cpu(manifest: Path) -> int:
     """Time C sources here: the original compiled as it is, ours as the LLVM library on all cores."""
     from native import in_turns, pair
+    from native import milliseconds as run_time
 
     from tvm_xpiler.core.errors import XpilerError
     from tvm_xpiler.core.source import read_source
@@ -165,8 +167,8 @@ def cpu(manifest: Path) -> int:
         if both.original is None:
             print(f"{entry.file.name}: g++ does not take it alone")
             continue
-        ours, theirs = in_turns([both.ours, both.original])
-        _row(entry.file.stem, ours, theirs, ratios)
+        times = in_turns({"ours": partial(run_time, both.ours), "theirs": partial(run_time, both.original)})
+        _row(entry.file.stem, times["ours"], times["theirs"], ratios)
     return _summary(ratios)
 
 
