@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_model.features import NAMES
+from cost_model.features import NAMES, features
 from cost_model.metaschedule import as_metaschedule
 from cost_model.model import CostModel
 from tvm_xpiler.autotune.measure import Meter
@@ -99,3 +99,16 @@ def test_stock_metaschedule_ranks_and_measures_with_ours(tmp_path: Path) -> None
     as_metaschedule(other, host_machine()).load(str(tmp_path / "model.json"))
     rows = [np.ones(len(NAMES), np.float32)]
     assert np.array_equal(other.scores(rows), model.scores(rows))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_models_are_shipped(kind: str) -> None:
+    """A search begins with what was learned from records, not with chance."""
+    model = CostModel.pretrained(kind)
+    assert model.trained
+    module = _dense(64)
+    task = Task.of(module["main"], TargetSpec("llvm" if kind == "cpu" else "cuda"))
+    replay = Replay(module)
+    rows = [features(d.module, task.machine) for p in Rules().propose(task, 4).plans for d in [replay.apply(p)] if isinstance(d, Applied)]
+    assert len({float(s) for s in model.scores(rows)}) > 1
+    assert not CostModel.pretrained("mlu").trained

@@ -10,6 +10,7 @@ from typing import Any
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import IRModule, Target, meta_schedule
 from tvm_xpiler.schedule.apply import Applied
+from tvm_xpiler.schedule.intrinsics import register_mentioned
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.traces import plan_of
 
@@ -36,6 +37,8 @@ class Records:
             folder.mkdir(parents=True, exist_ok=True)
             self._path = folder / "database_tuning_record.json"
             self._mended(self._path)
+            if self._path.exists():
+                register_mentioned(self._path.read_text())
             self._database = self._ms.database.JSONDatabase(
                 str(folder / "database_workload.json"), str(folder / "database_tuning_record.json")
             )

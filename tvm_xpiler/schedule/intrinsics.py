@@ -7,6 +7,7 @@ executed with the parser held back, and what they register is parsed by name.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import types
 from functools import lru_cache
@@ -20,6 +21,7 @@ from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 from tvm_xpiler.schedule.fragment_intrinsics import fragment_source
 
 _PACKAGE = "tvm.s_tir.tensor_intrin"
+_TENSORIZE = "Tensorize"  # TVM's name of the step in a trace
 
 
 def available(name: str) -> bool:
@@ -33,6 +35,13 @@ def available(name: str) -> bool:
         TensorIntrin.register(name, desc, impl, override=True)
         _allow_again(name)
     return True
+
+
+def register_mentioned(text: str) -> None:
+    """Register the intrinsics that a text names in quotes, as records of tuning do: TVM reads them by name alone."""
+    if _TENSORIZE in text:
+        for name in sorted(set(re.findall(r'"(\w+)"', text))):
+            available(name)
 
 
 _registered: set[str] = set()
