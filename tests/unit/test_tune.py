@@ -21,9 +21,10 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
-from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.apply import Applied, Replay, apply
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules_proposer import Rules
+from tvm_xpiler.schedule.space import structures
 from tvm_xpiler.schedule.text import parse_plan
 
 
@@ -203,3 +204,19 @@ def test_a_full_disk_ends_the_search_and_keeps_the_best(tmp_path: Path, monkeypa
     found = search.run(20)
     assert "is the disk full?" in found.ended
     assert found.best is not None
+
+
+def test_a_block_that_the_rules_left_alone_is_taken_up() -> None:
+    """A small transpose has an empty plan, which has no numbers and no marks to change; the search begins with first steps."""
+    from tvm import te, topi
+
+    x = te.placeholder((4, 32, 64), name="X")
+    module = IRModule({"main": te.create_prim_func([x, topi.transpose(x, (0, 2, 1))])})
+    task = Task.of(module["main"], TargetSpec("llvm"))
+    starts = Rules().propose(task, 1).plans
+    assert starts == (parse_plan(""),)
+    near = list(structures(starts[0], Replay(module)))
+    assert len(near) >= 4
+    assert all(isinstance(apply(plan, module), Applied) for plan in near)
+    search = Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, _Clock())  # type: ignore[arg-type]
+    assert len({t.plan for t in search.run(12).trials}) == 12

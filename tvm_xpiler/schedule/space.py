@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
-from tvm_xpiler.schedule.plan import Name, Plan, Step, mapped
+from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, mapped
+from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor
 
 _MAX_FACTOR = 1024
+_FIRST = 8  # of the first splits of a block, at most
+_UNROLLED = 16  # iterations of a loop that may be unrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def crossed(first: Plan, second: Plan, opened: tuple[Place, ...], rng: random.Ra
 
 
 def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
-    """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a staged result."""
+    """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a block taken up."""
     for number, step in enumerate(plan.steps):
         if step.op in {"unroll", "decompose_reduction", "parallel"} or (step.op == "annotate" and isinstance(step.args[2], int)):
             yield plan.without(number)
@@ -111,8 +114,49 @@ def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
     marked = {str(v) for s in plan.steps if s.op in {"vectorize", "parallel", "unroll", "bind"} for v in s.args}
     for name, rv in done.names.items():
         node = node_of(done.schedule, rv)
-        if type(node).__name__ == "For" and str(Name(name)) not in marked and int(node.kind) == 0 and 1 < int(node.extent) <= 16:
+        if type(node).__name__ == "For" and str(Name(name)) not in marked and int(node.kind) == 0 and 1 < int(node.extent) <= _UNROLLED:
             yield replace(plan, steps=(*plan.steps, Step("unroll", (Name(name),))))
+    named = {block for s in plan.steps for v in s.args for block in _blocks_of(v)}
+    for rv in blocks(done.schedule):
+        block = str(done.schedule.get(rv).name_hint)
+        seen = facts(done.schedule, rv) if block not in named else None
+        if seen is not None:
+            names = [str(done.schedule.get(loop).loop_var.name) for loop in done.schedule.get_loops(rv)]
+            yield from (replace(plan, steps=(*plan.steps, *steps)) for steps in _first_steps(block, names, seen))
+
+
+def _blocks_of(value: Value) -> set[str]:
+    """Return the blocks that an argument mentions."""
+    if isinstance(value, tuple):
+        return {block for v in value for block in _blocks_of(v)}
+    return {value.block.text} if isinstance(value, LoopOf) else {value.text} if isinstance(value, Name) else set()
+
+
+def _first_steps(block: str, names: list[str], seen: BlockFacts) -> Iterator[tuple[Step, ...]]:
+    """Yield what a block that no step mentions may begin with: vectors, a tile of its last two loops, an unrolled loop, threads."""
+    loops = [LoopOf(Name(block), name) for name in names]
+    spatial = [i for i, reduces in enumerate(seen.reduces) if not reduces and seen.extents[i] > 1]
+
+    def outer(i: int) -> Name:
+        return Name(f"{names[i]}_o")
+
+    def inner(i: int) -> Name:
+        return Name(f"{names[i]}_i")
+
+    def cut(i: int) -> Step:
+        factor = largest_divisor(seen.extents[i], _FIRST)
+        return Step("split", (loops[i], (None, factor), True, False), (outer(i).text, inner(i).text))
+
+    for i in spatial[-2:]:
+        order: tuple[Value, ...] = (outer(i), *loops[i + 1 :], inner(i))
+        yield cut(i), Step("reorder", (order,)), Step("vectorize", (inner(i),))
+    if len(spatial) > 1:
+        i, j = spatial[-2:]
+        order = (outer(i), outer(j), inner(i), inner(j))
+        yield cut(i), cut(j), Step("reorder", (order,)), Step("unroll", (inner(i),)), Step("vectorize", (inner(j),))
+    yield from ((Step("unroll", (loops[i],)),) for i, extent in enumerate(seen.extents) if 1 < extent <= _UNROLLED)
+    if spatial[:1] == [0]:
+        yield (Step("parallel", (loops[0],)),)
 
 
 def _deeper(plan: Plan, number: int) -> Iterator[Plan]:
