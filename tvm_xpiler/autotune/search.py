@@ -32,7 +32,7 @@ _POPULATION = 48
 _COSTLY = 16  # in place of it where plans name intrinsics, which take long to apply
 _RANDOM_SHARE = 0.2
 _EXPLORATION = 0.5
-_PATIENCE = 5  # batches without a better plan, before the search ends early
+_PATIENCE = 5  # batches without a better plan, to each root, before the search ends early
 _BETTER = 0.99
 _CUTOFF = 4.0  # times the best: what is slower is timed once
 _UNBUILT = 3  # candidates that do not build, to each trial, before the search ends
@@ -66,6 +66,8 @@ class Node:
         visits: Plans measured at it or below.
         best: Seconds of the fastest plan at it or below.
         found: Measured plans of this structure, fastest first.
+        spent: Whether all its numbers were tried, so that only structures next to it are left.
+        ended: Whether these are tried, too, and all below.
     """
 
     plan: Plan
@@ -76,6 +78,8 @@ class Node:
     visits: int = 0
     best: float = math.inf
     found: list[tuple[float, Plan]] = field(default_factory=list)
+    spent: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ class Search:
         """
         begin = time.monotonic()
         ended = f"{trials} trials"
-        stale = 0
+        stale = 0.0  # batches, whole ones, since there was a better plan
         try:
             self._measure([node.plan for node in self.roots][: max(trials - self.resumed, 0)], self.roots, on_trial)
             while len(self.trials) + self.resumed < trials:
@@ -184,19 +188,18 @@ class Search:
                     ended = f"{self.unbuilt} candidates did not build"
                     break
                 before = self.best[0]
-                node = self._select()
-                batch = self._breed(node, min(self.batch, trials - len(self.trials) - self.resumed)) if node is not None else []
-                if node is None or not batch:
-                    if node is None or self._exhausted():
-                        ended = "nothing new is left to try"
-                        break
-                    node.visits += 1
-                    stale += 1
-                else:
-                    self._measure(batch, [node] * len(batch), on_trial)
-                    stale = 0 if self.best[0] < before * _BETTER else stale + 1
+                node = self._select(self.roots)
+                if node is None:
+                    ended = "nothing new is left to try"
+                    break
+                batch = self._breed(node, min(self.batch, trials - len(self.trials) - self.resumed))
+                if not batch:
+                    node.spent = True
+                    continue
+                self._measure(batch, [node] * len(batch), on_trial)
+                stale = 0.0 if self.best[0] < before * _BETTER else stale + len(batch) / self.batch
                 if stale >= _PATIENCE * max(1, len(self.roots)):
-                    ended = f"no better plan in {stale} batches"
+                    ended = f"no better plan in {stale * self.batch:.0f} candidates"
                     break
             self._settle()
         except KeyboardInterrupt:
@@ -271,39 +274,39 @@ class Search:
         self.rng.shuffle(near)
         return Node(made, places(made, self.replay), iter(near), parent)
 
-    def _select(self) -> Node | None:
-        """Walk down by UCT; where a node has been visited enough for one more child, take up an untried structure."""
-        nodes = self.roots
-        if not nodes:
-            return None
+    def _select(self, nodes: Sequence[Node]) -> Node | None:
+        """Walk down by UCT; where a node has been visited enough for one more child, or is spent, take up an untried structure."""
         while True:
-            total = sum(n.visits for n in nodes) + 1
-            node = max(nodes, key=lambda n: self._value(n) + _EXPLORATION * math.sqrt(math.log(total + 1) / (n.visits + 1)))
-            if len(node.children) < 1 + math.isqrt(node.visits) and node.visits > 0:
+            alive = [n for n in nodes if not n.ended]
+            if not alive:
+                return None
+            total = sum(n.visits for n in alive) + 1
+            node = max(alive, key=lambda n: self._value(n) + _EXPLORATION * math.sqrt(math.log(total + 1) / (n.visits + 1)))
+            if node.spent or (len(node.children) < 1 + math.isqrt(node.visits) and node.visits > 0):
                 child = next((c for c in (self._node(p, node) for p in node.untried) if c is not None), None)
                 if child is not None:
                     node.children.append(child)
                     return child
-            if not node.children or self.rng.random() < 1 / (1 + len(node.children)):
+            if not node.spent and (not node.children or self.rng.random() < 1 / (1 + len(node.children))):
                 return node
-            nodes = node.children
+            below = self._select(node.children)
+            if below is not None or not node.spent:
+                return below or node
+            node.ended = True
 
     def _value(self, node: Node) -> float:
         return self.best[0] / node.best if math.isfinite(node.best) else 1.0 if node.visits == 0 else 0.0
-
-    def _exhausted(self) -> bool:
-        return all(n.visits > 2 * _PATIENCE for n in self.roots)
 
     def _breed(self, node: Node, count: int) -> list[Plan]:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
         pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
         parents = [plan for _, plan in node.found[:6]] or [node.plan]
         size = max(count, _COSTLY) if any(step.op == "tensorize" for step in node.plan.steps) else _POPULATION
-        for attempt in range(2 * size):
+        for attempt in range(2 * size if node.opened else 1):
             if len(pool) >= size:
                 break
             plan = node.plan if attempt == 0 and not node.found else self.rng.choice(parents)
-            if attempt or node.found:
+            if node.opened and (attempt or node.found):
                 if len(parents) > 1 and self.rng.random() < 0.3:
                     plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
                 plan = mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)
