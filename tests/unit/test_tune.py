@@ -220,3 +220,16 @@ def test_a_block_that_the_rules_left_alone_is_taken_up() -> None:
     assert all(isinstance(apply(plan, module), Applied) for plan in near)
     search = Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, _Clock())  # type: ignore[arg-type]
     assert len({t.plan for t in search.run(12).trials}) == 12
+
+
+def test_a_function_without_results_ends_the_search() -> None:
+    """Where the unscheduled function itself cannot be run, no candidate is to blame, and nothing is recorded."""
+
+    class Lost(_Clock):
+        def _one(self, candidate: IRModule) -> Measured | Unfit:
+            return Unfit("expect", "the unscheduled function: no result within 120 s")
+
+    found = _search(Lost()).run(20)
+    assert found.ended == "the unscheduled function: no result within 120 s"
+    assert found.best is None
+    assert found.trials == ()

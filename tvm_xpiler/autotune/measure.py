@@ -18,6 +18,7 @@ from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Ti
 from tvm_xpiler.core.tir import IRModule, structural_hash
 
 _EXPECT = 120.0  # seconds for the results of the unscheduled function
+_ORIGINAL = -1  # in place of a candidate's number
 _SERVER_TRIES = 3  # a machine that is lost costs a candidate nothing but another try
 
 
@@ -143,7 +144,7 @@ class Meter:
         """Let a worker compute what candidates are compared with."""
         worker = self._idle()
         assert worker is not None
-        worker.index = -1
+        worker.index = _ORIGINAL
         self._say(worker, expect)
         answers: list[tuple[_Worker, Any]] = []
         while not answers:
@@ -226,15 +227,8 @@ class Meter:
         now = time.monotonic()
         for stream, worker in busy.items():
             if stream not in ready and now - worker.since >= timeout:
-                found.append(
-                    (
-                        worker,
-                        Unfit(
-                            "timeout",
-                            f"no {'time' if worker.running else 'result' if worker.index == -1 else 'binary'} within {now - worker.since:.0f} s",
-                        ),
-                    )
-                )
+                awaited = "time" if worker.running else "result" if worker.index == _ORIGINAL else "binary"
+                found.append((worker, Unfit("timeout", f"no {awaited} within {now - worker.since:.0f} s")))
         return found
 
     def _drop(self, worker: _Worker) -> None:

@@ -155,6 +155,7 @@ class Search:
         self.times: dict[int, float] = {}  # by hash of the module
         self.trials: list[Trial] = []
         self.unbuilt = 0
+        self.lost = ""  # why nothing can be measured at all
         self.best: tuple[float, Plan | None] = (math.inf, None)
         self.first = math.inf
         self.measuring = 0.0
@@ -183,6 +184,9 @@ class Search:
             while len(self.trials) + self.resumed < trials:
                 if time.monotonic() - begin > seconds:
                     ended = f"{seconds:g} s"
+                    break
+                if self.lost:
+                    ended = self.lost
                     break
                 if self.unbuilt > _UNBUILT * (trials + self.batch):
                     ended = f"{self.unbuilt} candidates did not build"
@@ -350,6 +354,9 @@ class Search:
 
         def take(index: int, result: Measured | Unfit) -> None:
             plan, node, done, key = chosen[index]
+            if isinstance(result, Unfit) and result.kind == "expect":
+                self.lost = result.message
+                return
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
             unbuilt = isinstance(result, Unfit) and result.kind == "build"

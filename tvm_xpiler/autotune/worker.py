@@ -158,14 +158,16 @@ def _expect(job: Expect) -> Expected | Unfit:
 
     inputs = _random(job.original["main"].params)
     arguments = [runtime.tensor(a) for a in inputs]
-    try:
-        done = apply(rules_plan(job.original["main"], host_machine()), job.original)
-        built = compile_module(done.module if isinstance(done, Applied) else job.original, host_target())
-    except (RuntimeError, ValueError, TypeError):
+    built, problem = None, ""
+    done = apply(rules_plan(job.original["main"], host_machine()), job.original)
+    for module in [done.module if isinstance(done, Applied) else job.original, job.original]:
         try:
-            built = compile_module(job.original, host_target())
+            built = compile_module(module, host_target())
+            break
         except (RuntimeError, ValueError, TypeError) as error:
-            return Unfit("expect", f"the unscheduled function does not build: {_last_line(error)}")
+            problem = _last_line(error)
+    if built is None:
+        return Unfit("expect", f"the unscheduled function does not build: {problem}")
     built["main"](*arguments)
     Path(job.folder).mkdir(parents=True)
     changed = []
