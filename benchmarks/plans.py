@@ -98,7 +98,7 @@ def every_form(plan: Plan, module: IRModule) -> bool:
 
 def sampled(module: IRModule, count: int, seed: int) -> list[IRModule]:
     """Return random samples of MetaSchedule's own space for a CPU, after its postprocessing."""
-    ms = meta_schedule()
+    ms = meta_schedule(search=True)
     context = ms.TuneContext(
         module, target=llvm_target(), space_generator=ms.space_generator.PostOrderApply(), search_strategy="replay-trace",
         task_name="main", rand_state=seed, num_threads=1,
@@ -165,7 +165,7 @@ def main() -> None:
         against(every, options.against)
     if not options.spaces:
         return
-    ms = meta_schedule()
+    ms = meta_schedule(search=True)
     same = total = 0
     for name, module in every:
         context = ms.TuneContext(module, target=llvm_target(), space_generator=ms.space_generator.PostOrderApply(), num_threads=1)

@@ -20,7 +20,7 @@ def as_metaschedule(model: CostModel, machine: Machine) -> Any:
         model: The ranking.
         machine: What candidates run on.
     """
-    ms = meta_schedule()
+    ms = meta_schedule(search=True)
 
     @derived_object
     class Ranking(ms.cost_model.PyCostModel):  # type: ignore[misc, name-defined]

@@ -21,7 +21,7 @@ def protocols(meter: Meter, original: IRModule, folder: Path) -> tuple[Any, Any]
         original: The unscheduled module.
         folder: For what is handed on; it must exist.
     """
-    ms = meta_schedule()
+    ms = meta_schedule(search=True)
     number = iter(range(1 << 62))
 
     @derived_object

@@ -157,11 +157,13 @@ def relax() -> Any:
     return module
 
 
-def meta_schedule() -> Any:
-    """Return ``tvm.s_tir.meta_schedule``, which takes a while to import."""
+def meta_schedule(search: bool = False) -> Any:
+    """Return ``tvm.s_tir.meta_schedule``; for a search with TVM's tensor intrinsics, which it would take a minute to import itself."""
     with without_sources():
         from tvm.s_tir import meta_schedule as module
 
+        if search:
+            import tvm.s_tir.tensor_intrin  # noqa: F401
     return module
 
 
