@@ -54,3 +54,18 @@ print(len(context.generate_design_space()))
         file.flush()
         done = subprocess.run([sys.executable, file.name], capture_output=True, text=True, check=False)
     assert (done.returncode, int(done.stdout or 0) > 0) == (0, True), done.stderr[-2000:]
+
+
+def test_tensor_cores_after_somebody_imported_all_intrinsics() -> None:
+    """A search of MetaSchedule's registers TVM's intrinsics itself; ours are still told from them, and all are there."""
+    script = """
+from tvm_xpiler.core.tir import meta_schedule
+meta_schedule(search=True)
+from tvm_xpiler.schedule.intrinsics import available, own_source
+for name, ours in (("wmma_sync_16x16x16_f16f16f32", False), ("wmma_sync_16x16x16_s8s8s32_left", True)):
+    for _ in range(2):
+        assert (own_source(name) is not None) == ours, name
+        assert available(name), name
+assert not available("no_such_intrinsic")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -26,14 +26,15 @@ _TENSORIZE = "Tensorize"  # TVM's name of the step in a trace
 
 def available(name: str) -> bool:
     """Register an intrinsic by name; say whether there is one."""
+    if TensorIntrin.get(name, allow_missing=True) is not None:
+        return True
     texts = own_source(name)
     parts = None if texts is not None else _held().get(name)
     if parts is None and texts is None:
         return False
-    if TensorIntrin.get(name, allow_missing=True) is None:
-        desc, impl = map(parsed, texts) if texts is not None else (part() if callable(part) else part for part in parts or ())
-        TensorIntrin.register(name, desc, impl, override=True)
-        _allow_again(name)
+    desc, impl = map(parsed, texts) if texts is not None else (part() if callable(part) else part for part in parts or ())
+    TensorIntrin.register(name, desc, impl, override=True)
+    _allow_again(name)
     return True
 
 
@@ -62,7 +63,12 @@ def _allow_again(name: str) -> None:
 def own_source(name: str) -> tuple[str, str] | None:
     """Return description and implementation of an intrinsic of ours as TVMScript; None for TVM's."""
     dot = DOT_PRODUCTS.get(name)
-    return dot.source() if dot is not None else None if name in _held() else fragment_source(name)
+    return dot.source() if dot is not None else None if _theirs(name) else fragment_source(name)
+
+
+def _theirs(name: str) -> bool:
+    """Whether an intrinsic is TVM's: one that waits to be parsed, or that TVM registered itself, when somebody imported all of them."""
+    return name in _held() or (TensorIntrin.get(name, allow_missing=True) is not None and name not in _registered)
 
 
 @lru_cache(maxsize=1)
