@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from native import in_turns, milliseconds, pair, shown
+from native import pair
+from timing import in_turns, milliseconds, shown
 from tuned import Tuner, arguments, drawn, mean
 
 from tvm_xpiler.core.errors import XpilerError

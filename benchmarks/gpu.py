@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from native import shown
 from peers import milliseconds, peer
+from timing import shown
 from tuned import Tuned, Tuner, arguments, drawn, mean
 
 from tvm_xpiler.core.errors import XpilerError

@@ -1,13 +1,11 @@
-"""A kernel's own text and ours as calls on the same arrays, and timing calls in turns."""
+"""A kernel's own text and ours as calls on the same arrays."""
 
 from __future__ import annotations
 
 import ctypes
-import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,31 +69,3 @@ def _compiled(file: Path, entry: str) -> Any:
         if subprocess.run(command, cwd=name, capture_output=True, check=False).returncode:
             return None
         return getattr(ctypes.CDLL(f"{name}/k.so"), entry, None)
-
-
-def in_turns(measures: Mapping[str, Callable[[], float]], rounds: int = 7) -> dict[str, list[float]]:
-    """Return what each measure gave in each round; they take turns, so that a slow spell of the machine hits all, with a pause between."""
-    times: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(rounds):
-        for name, measure in measures.items():
-            time.sleep(0.5)  # until the threads of the one before do not spin any longer
-            times[name].append(measure())
-    return times
-
-
-def milliseconds(call: Call) -> float:
-    """Return the time of one call, after a first one."""
-    call()
-    begin = time.perf_counter()
-    count = 0
-    while count < 3 or (time.perf_counter() - begin < 0.05 and count < 1000):
-        call()
-        count += 1
-        if count == 1 and time.perf_counter() - begin > 2:
-            break
-    return (time.perf_counter() - begin) / count * 1e3
-
-
-def shown(times: Sequence[float]) -> str:
-    """Return milliseconds as text: median and range."""
-    return f"{statistics.median(times):9.4f} ms ({min(times):.4f} to {max(times):.4f})"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
+
+import timing
 
 _REPEATS, _ROUNDS = 20, 5
 
@@ -126,11 +127,7 @@ def main(name: str, dtype: str, threads: str) -> None:
             call()
         print("ready", flush=True)
         for _ in sys.stdin:
-            begin, count = time.perf_counter(), 0
-            while count < 3 or (time.perf_counter() - begin < 0.05 and count < 1000):
-                call()
-                count += 1
-            print((time.perf_counter() - begin) / count * 1e3, flush=True)
+            print(timing.milliseconds(call), flush=True)
 
 
 if __name__ == "__main__":

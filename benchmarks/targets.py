@@ -145,8 +145,9 @@ def _summary(ratios: list[float]) -> int:
 
 def cpu(manifest: Path) -> int:
     """Time C sources here: the original compiled as it is, ours as the LLVM library on all cores."""
-    from native import in_turns, pair
-    from native import milliseconds as run_time
+    from native import pair
+    from timing import in_turns
+    from timing import milliseconds as run_time
 
     from tvm_xpiler.core.errors import XpilerError
     from tvm_xpiler.core.source import read_source

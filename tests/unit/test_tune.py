@@ -15,10 +15,11 @@ from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
+from tvm_xpiler.autotune.worker import _runnable
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
-from tvm_xpiler.core.tir import IRModule
+from tvm_xpiler.core.tir import IRModule, structurally_equal
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, Replay, apply
@@ -233,3 +234,10 @@ def test_a_function_without_results_ends_the_search() -> None:
     assert found.ended == "the unscheduled function: no result within 120 s"
     assert found.best is None
     assert found.trials == ()
+
+
+def test_candidates_are_compared_with_the_function_as_it_stands() -> None:
+    """Only one that would run for long is scheduled before it is run."""
+    small, large = _gemm(), _gemm(2048)
+    assert structurally_equal(_runnable(small), small)
+    assert not structurally_equal(_runnable(large), large)

@@ -21,6 +21,7 @@ from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Ti
 
 # how far results may part from those of the unscheduled function, as a share of their root mean square: sums have other orders
 _TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
+_LONG = 1 << 30  # iterations of all blocks, from which on a function is not run unscheduled
 _WAIT = 30  # seconds for a machine of a tracker
 
 
@@ -150,24 +151,15 @@ def _random(params: Any) -> list[Any]:
 
 
 def _expect(job: Expect) -> Expected | Unfit:
-    """Write what the function makes of the inputs; it runs by the rules for this processor where they build, which is far faster."""
-    from tvm_xpiler.core.machines import host_machine
+    """Write what the function makes of the inputs."""
     from tvm_xpiler.core.tir import compile_module, host_target, runtime
-    from tvm_xpiler.schedule.apply import Applied, apply
-    from tvm_xpiler.schedule.rules import rules_plan
 
     inputs = _random(job.original["main"].params)
     arguments = [runtime.tensor(a) for a in inputs]
-    built, problem = None, ""
-    done = apply(rules_plan(job.original["main"], host_machine()), job.original)
-    for module in [done.module if isinstance(done, Applied) else job.original, job.original]:
-        try:
-            built = compile_module(module, host_target())
-            break
-        except (RuntimeError, ValueError, TypeError) as error:
-            problem = _last_line(error)
-    if built is None:
-        return Unfit("expect", f"the unscheduled function does not build: {problem}")
+    try:
+        built = compile_module(_runnable(job.original), host_target())
+    except (RuntimeError, ValueError, TypeError) as error:
+        return Unfit("expect", f"the unscheduled function does not build: {_last_line(error)}")
     built["main"](*arguments)
     Path(job.folder).mkdir(parents=True)
     changed = []
@@ -177,6 +169,21 @@ def _expect(job: Expect) -> Expected | Unfit:
             after.tofile(Path(job.folder) / str(index))
             changed.append(index)
     return Expected(tuple(changed))
+
+
+def _runnable(original: Any) -> Any:
+    """Return the function as it stands; where that would run for long, by the rules for this processor."""
+    from tvm_xpiler.core.machines import host_machine
+    from tvm_xpiler.schedule.apply import Applied, apply, new_schedule
+    from tvm_xpiler.schedule.query import blocks, facts
+    from tvm_xpiler.schedule.rules import rules_plan
+
+    sch = new_schedule(original)
+    seen = [facts(sch, block) for block in blocks(sch)]
+    if sum(s.spatial * s.reduction for s in seen if s is not None) <= _LONG:
+        return original
+    done = apply(rules_plan(original["main"], host_machine()), original)
+    return done.module if isinstance(done, Applied) else original
 
 
 def main() -> None:

@@ -176,7 +176,7 @@ def _rank(sch: Schedule, block: Any) -> int:
 def _cross_thread(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
     """Few outputs with long reductions, or more whose neighbours read what lies apart: the threads of a block share one reduction."""
     last = max((i for i, r in enumerate(seen.reduces) if not r), default=None)
-    apart = last is None or any(s is None or abs(s[last] or 0) > _NEAR for s in seen.strides[1:])
+    apart = last is None or any(s is None or abs(s[last]) > _NEAR for s in seen.strides[1:])
     few, many = seen.spatial <= _FEW * machine.cores, seen.spatial <= 1 << 16 and apart
     if not (few and seen.reduction >= 2 * machine.lanes) and not (many and seen.reduction >= 8 * machine.lanes):
         return False
