@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from tvm_xpiler.core.tir import IRModule, Schedule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, Rejected, apply, new_schedule
 from tvm_xpiler.schedule.cpu_rules import cpu_plan
 from tvm_xpiler.schedule.gpu_rules import gpu_plan
-from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table
+from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value
 from tvm_xpiler.schedule.primitives import PRIMITIVES, Kind
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.text import Malformed, parse_plan, parse_step, print_step
@@ -167,3 +168,16 @@ def test_large_operands_are_packed() -> None:
     c = te.compute((256, 512), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
     plan = cpu_plan(te.create_prim_func([a, b, c]), cpu_machine("haswell"))
     assert any(step.op == "cache_read" for step in plan.steps)
+
+
+def test_arguments_of_wrong_types_are_refused() -> None:
+    """A model may write anything; what a primitive does not take is a refusal, and never the end of the process."""
+    values: list[Value] = [
+        1, -1, 2.5, "x", None, True, Name("C"), LoopOf(Name("C"), "i"), LoopOf(Name("C"), "k"), (1, 2), (None, 4), ("read", 0), (Name("C"),),
+    ]  # fmt: skip
+    rng = random.Random(1)
+    module = _gemm()
+    for op, primitive in PRIMITIVES.items():
+        for _ in range(12):
+            step = Step(op, tuple(rng.choice(values) for _ in primitive.parameters))
+            assert isinstance(apply(Plan((step,)), module), Applied | Rejected)

@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -24,6 +25,7 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import SBlock, SBlockRealize, Schedule, ScheduleError, TensorIntrin
 from tvm.s_tir import analysis as s_tir_analysis
 from tvm.s_tir import transform as s_tir_transform
+from tvm.s_tir.schedule import _type_checker
 from tvm.script import from_source
 from tvm.script import tirx as tvmscript
 from tvm.sym import Analyzer
@@ -44,6 +46,9 @@ __all__ = [
     "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "derived_object", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
+
+# Schedules check the types of all arguments, which keeps them from crashing; what a type hint means is worked out anew at each call.
+_type_checker._dispatcher = cache(_type_checker._dispatcher)
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
 """What the numbers in ``For.kind`` mean."""

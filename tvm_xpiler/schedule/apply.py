@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from tvm_xpiler.core.tir import IRModule, Schedule, is_matched, tirx
@@ -161,30 +159,19 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
             available(keywords["tensor_intrin"])
         if step.op == "cache_write" and _tensorized_reader(sch, keywords["block"], keywords["write_buffer_index"]):
             return Refusal("a block that reads the buffer is tensorized already; cache it before")
-        result = _unchecked(step.op)(sch, *positional, **keywords)
+        result = getattr(sch, step.op)(*positional, **keywords)
         if step.op == "sample_compute_location" and node_of(sch, result) is None:
             # TVM's marks for "at the root" and "inlined" do not survive a copy of the schedule.
             result = Nowhere(int(sch.trace.get_decision(sch.trace.insts[-1])) == _INLINED)
     except _Refused as refused:
         return Refusal(str(refused), place)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         return Refusal(_sentence(error))
     made = [] if primitive.result is Result.NONE else list(result) if primitive.result.name.endswith("S") else [result]
     if step.results and len(step.results) != len(made):
         return Refusal(f"it returns {len(made)} results, the step names {len(step.results)}")
     names.update(zip(step.results, made, strict=False) if step.results else ())
     return None
-
-
-@cache
-def _unchecked(method: str) -> Callable[..., Any]:
-    """Return a method of schedules without TVM's checks of its arguments' types, which take longer than what it does.
-
-    What they would refuse, the function behind the method refuses, too.
-    """
-    checked = getattr(Schedule, method)
-    plain: Callable[..., Any] = getattr(checked, "__wrapped__", checked)
-    return plain
 
 
 def _tensorized_reader(sch: Schedule, block: Any, index: Any) -> bool:
@@ -254,7 +241,7 @@ def _block(sch: Schedule, names: dict[str, Any], name: Name) -> Any:
 def find_loop(sch: Schedule, names: dict[str, Any], ref: LoopOf) -> Any:
     """Return the loop that a reference means at this state of the schedule."""
     block = _block(sch, names, ref.block)
-    loops = list(_unchecked("get_loops")(sch, block))
+    loops = list(sch.get_loops(block))
     if isinstance(ref.key, int):
         if not -len(loops) <= ref.key < len(loops):
             raise _Refused(f"block '{ref.block.text}' has {len(loops)} loops")
