@@ -386,6 +386,13 @@ class CallConverter(ExprConverter):
                 return E.binary(operation[1:], operands[0], operands[1])
             if operation in {"isnan", "isinf"}:
                 return E.node("call", operands, operation, "bool")
+            if operation == "half":  # of a word, as a bfloat16
+                place = E.int_value(operands[1])
+                if place is None:
+                    raise self.refuse(cursor, "a half that is not known")
+                return E.part(operands[0], place, dtype)
+            if operation == "halves":
+                return E.word(operands[0], operands[1], dtype)
             if operation in {"bits", "float"}:
                 return E.node("call", operands, "bitcast", dtype)
             return E.node("call", operands, operation, dtype)

@@ -237,7 +237,8 @@ class ValueWriter:
             whole = seen(self.value(e.args[0], facts), "uint32")
             half = tirx.shift_right(whole, tirx.const(16, "uint32")) if e.attr else whole
             return seen(tirx.Cast("uint16", half), e.dtype)
-        low, high = (tirx.Cast("uint32", seen(self.value(a, facts), "uint16")) for a in e.args)
+        halves = (tirx.Cast("uint16", self.value(a, facts)) if a.is_int else seen(self.value(a, facts), "uint16") for a in e.args)
+        low, high = (tirx.Cast("uint32", half) for half in halves)
         return seen(tirx.bitwise_or(low, tirx.shift_left(high, tirx.const(16, "uint32"))), e.dtype)
 
     def call(self, e: Expr, facts: Expr) -> Any:

@@ -124,6 +124,8 @@ def fitting_intrinsic(margin: Margin, machine: Machine) -> str:
     if machine.kind == "mlu":
         fits = dtype in {"float32", "float16", "int8", "int16"} and margin.loops[_columns(margin)][1] % _GROUP == 0
         return f'the matrix unit may take it: annotate({margin.name}, "bang.unit", "matrix")' if fits else ""
+    if dtype == "bfloat16" and "avx512bf16" in machine.features:
+        return "dot products of two bfloat16 fit (avx512bf16)"
     dots = machine.features & {"avx512vnni", "avxvnni"}
     return f"dot products of four bytes fit ({min(dots)})" if dots and dtype in {"int8", "uint8", "int16"} else ""
 

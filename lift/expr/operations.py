@@ -155,8 +155,9 @@ def part(e: Expr, place: int, dtype: str) -> Expr:
     inner = e
     while inner.op == "cast" and inner.is_int and inner.args[0].dtype in {"int32", "uint32"}:
         inner = inner.args[0]
-    if inner.op == "word" and inner.args[place].dtype == dtype:
-        return inner.args[place]
+    if inner.op == "word":
+        half = inner.args[place]
+        return half if half.dtype == dtype else node("call", (half,), "bitcast", dtype)
     if const_value(e) == 0:
         return const(0, dtype)
     return node("part", (e,), place, dtype)

@@ -87,6 +87,16 @@ int main() {
       show("mstore", _mm512_loadu_ps(stored)); show("mstore32", _mm512_loadu_si512(kept));
     }
 #endif
+#ifdef WITH_BF16
+    {
+      __m512 x = _mm512_loadu_ps(reals[0]), y = _mm512_loadu_ps(reals[1]), z = _mm512_loadu_ps(reals[2]);
+      show("bf16", _mm512_cvtneps_pbh(x)); show("bf16s", _mm512_cvtne2ps_pbh(x, y)); show("bf16to", _mm512_cvtpbh_ps(_mm512_cvtneps_pbh(z)));
+      float whole[16]; short pairs[32];
+      for (int i = 0; i < 32; ++i) { float v = (float)(words[i / 16][i % 16] % 64); unsigned u; memcpy(&u, &v, 4); pairs[i] = (short)(u >> 16); whole[i / 2] = v; }
+      __m512bh p = (__m512bh)_mm512_loadu_si512(pairs);
+      show("dpbf16", _mm512_dpbf16_ps(_mm512_loadu_ps(whole), p, p)); show("mdpbf16", _mm512_mask_dpbf16_ps(_mm512_loadu_ps(whole), 0xa1, p, p));
+    }
+#endif
   }
 }
 """
@@ -103,7 +113,8 @@ def test_the_x86_header_agrees_with_the_processor_bit_for_bit() -> None:
     if "avx2" not in processor or "fma" not in processor:
         pytest.skip("this processor has no AVX2")
     vnni = ["-DWITH_VNNI", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni"] if "avx512_vnni" in processor else []
-    flags = ["-mavx2", "-mfma", *vnni]
+    bfloat = ["-DWITH_BF16", "-mavx512bf16"] if "avx512_bf16" in processor else []
+    flags = ["-mavx2", "-mfma", *vnni, *bfloat]
     with tempfile.TemporaryDirectory() as name:
         real = _printed(Path(name), "real", "<immintrin.h>", flags)
         ours = _printed(Path(name), "ours", '"c.h"', [*flags, f"-I{SEMANTICS}", "-DXP_WARP=1"])

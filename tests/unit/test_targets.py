@@ -10,7 +10,7 @@ from tvm_xpiler import Options, translate
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetSpec, target_specs
-from tvm_xpiler.core.tir import PrimFunc, parsed
+from tvm_xpiler.core.tir import PrimFunc, compile_module, parsed
 from tvm_xpiler.emit.emitted import scheduled_by
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.python_form import to_python
@@ -40,15 +40,15 @@ extern "C" void blend(const float* x, const int8_t* q, float* y, int n) {
 """
 
 
-def _tiled(left: str, right: str, product: str) -> PrimFunc:
+def _tiled(left: str, right: str, product: str, result: str = "int32") -> PrimFunc:
     return parsed(f"""
 @T.prim_func(s_tir=True)
-def main(A: T.Buffer((64, 64), "{left}"), B: T.Buffer((64, 64), "{right}"), C: T.Buffer((64, 64), "int32")):
+def main(A: T.Buffer((64, 64), "{left}"), B: T.Buffer((64, 64), "{right}"), C: T.Buffer((64, 64), "{result}")):
     for i, j, k in T.grid(64, 64, 64):
         with T.sblock("C"):
             vi, vj, vk = T.axis.remap("SSR", [i, j, k])
             with T.init():
-                C[vi, vj] = 0
+                C[vi, vj] = T.Cast("{result}", 0)
             C[vi, vj] = C[vi, vj] + {product}
 """)
 
@@ -64,11 +64,47 @@ def test_products_of_narrow_integers_reach_the_instruction(cpu: str, register: s
     spec = TargetSpec("llvm", cpu)
     plan = rules_plan(func, spec.machine)
     assert any(step.op == "tensorize" for step in plan.steps)
-    from tvm_xpiler.core.tir import compile_module
-
     assembly = compile_module(scheduled_by(plan, func), llvm_target(spec)).mod.inspect_source("asm")
     instruction = "vpdpwssd" if left == "int16" else "vpdpbusd"
     assert len(re.findall(rf"{instruction}\s.*{register}", assembly)) >= 16
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_products_of_bfloat16_reach_the_instruction(swapped: bool) -> None:
+    factors = ['T.Cast("float32", A[vi, vk])', 'T.Cast("float32", B[vk, vj])']
+    func = _tiled("bfloat16", "bfloat16", " * ".join(reversed(factors) if swapped else factors), "float32")
+    spec = TargetSpec("llvm", "cooperlake")
+    plan = rules_plan(func, spec.machine)
+    assembly = compile_module(scheduled_by(plan, func), llvm_target(spec)).mod.inspect_source("asm")
+    assert len(re.findall(r"vdpbf16ps\s.*zmm", assembly)) >= 16
+    assert "call" not in re.sub(r"call\w*\s+\*", "", assembly.split("vdpbf16ps")[1])  # nothing stands between two of them
+    assert not any(step.op == "tensorize" for step in rules_plan(func, TargetSpec("llvm", "cascadelake").machine).steps)
+
+
+BFLOAT = """
+#include <immintrin.h>
+void gemm(const TYPE* a, const TYPE* b, float* c, int m, int n, int k) {  // b: [n / 16][k / 2][16][2]
+  for (int i = 0; i < m; ++i)
+    for (int j = 0; j < n; j += 16) {
+      __m512 sum = _mm512_setzero_ps();
+      for (int p = 0; p < k; p += 2) {
+        __m512i x = _mm512_set1_epi32(*(const int*)&a[i * k + p]), y = _mm512_loadu_si512(b + (j / 16) * k * 16 + p * 16);
+        sum = _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)y);
+      }
+      _mm512_storeu_ps(c + i * n + j, sum);
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["__bf16", "unsigned short"])
+def test_products_of_bfloat16_lift(dtype: str) -> None:
+    source = SourceFile("gemm.cpp", BFLOAT.replace("TYPE", dtype))
+    result = translate(source, ["cuda", {"kind": "llvm", "mcpu": "cooperlake"}], Options(scalars={"m": 8, "n": 32, "k": 32}, sets=4))
+    assert result.lifted.grade == "A"
+    assert result.ok, [v for t in result.targets.values() for v in t.verdicts]
+    if dtype == "__bf16":
+        assert "_mm512_dpbf16_ps(" in result.targets["llvm"].emitted.text
 
 
 @pytest.mark.parametrize(

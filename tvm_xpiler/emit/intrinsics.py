@@ -10,9 +10,10 @@ from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.expressions import loads, mentions, replaced
 from tvm_xpiler.core.tir import Analyzer, identical, intrinsic_name, tirx
 from tvm_xpiler.emit.c_source import Printer
+from tvm_xpiler.schedule.dot_intrinsics import BFLOAT_DOT
 from tvm_xpiler.schedule.query import linear
 
-_BITS = {"float32": 32, "float64": 64, "int32": 32, "uint32": 32, "int16": 16, "uint16": 16, "int8": 8, "uint8": 8}
+_BITS = {"float32": 32, "float64": 64, "int32": 32, "uint32": 32, "int16": 16, "uint16": 16, "bfloat16": 16, "int8": 8, "uint8": 8}
 _PREFIX = {512: "_mm512", 256: "_mm256", 128: "_mm"}
 _SUFFIX = {"float32": "ps", "float64": "pd", "int32": "epi32"}  # of arithmetic
 _ARITHMETIC = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min"}
@@ -170,6 +171,12 @@ class IntrinsicsPrinter(Printer):
                 raise _NoForm(".".join(instruction))
             form = "_avx_epi32" if lanes != _MOST_LANES else "_epi32"
             return f"{prefix}_{name}{form}({', '.join(self.vector(a, axis) for a in e.args[1:])})"
+        if op == "call_pure_extern" and e.args[0].value == BFLOAT_DOT.format(lanes):
+            bits = 32 * lanes
+            held, left, i, right, j = e.args[1:]
+            pair = f"_mm{bits}_set1_epi32(*(const int32_t*)&{self.name(left.args[0])}[{self.expr(i)}])"
+            pairs = f"_mm{bits}_loadu_si{bits}({_pointer(f'si{bits}', True)}&{self.name(right.args[0])}[{self.expr(j)}])"
+            return f"{prefix}_dpbf16_{suffix}({self.vector(held, axis)}, (__m{bits}bh){pair}, (__m{bits}bh){pairs})"
         if op == "if_then_else":
             condition, yes, no = e.args
             seen = loads(condition)

@@ -1,4 +1,4 @@
-"""Contractions of narrow integers on a CPU that has dot products: the right operand packed by groups, rows and vectors in registers."""
+"""Contractions of narrow numbers on a CPU that has dot products: the right operand packed by groups, rows and vectors in registers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, largest_divisor, product_of_loads
 
-_NARROW = frozenset({"int8", "uint8", "int16"})
 _ACCUMULATORS = 24  # of 32 vector registers
 _MOST_VECTORS = 4
 _MIN_ROWS = 4  # below, packing costs more than it saves
@@ -30,27 +29,33 @@ class _Loops:
 
 
 def dot_products(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
-    """Schedule a sum of products of narrow integers for ``vpdpbusd`` or ``vpdpwssd``; False where the block or the machine has none."""
+    """Schedule a sum of products of narrow numbers for ``vpdpbusd``, ``vpdpwssd`` or ``vdpbf16ps``; False where there is none for it."""
     factors = product_of_loads(sch.get(block))
-    narrow = "avx512vnni" in machine.features or ("avxvnni" in machine.features and machine.lanes == 8)
-    if factors is None or not narrow or len(seen.strides) != 3 or seen.dtypes[0] != "int32" or any(s is None for s in seen.strides):
+    if factors is None or len(seen.strides) != 3 or any(s is None for s in seen.strides):
         return False
-    if any(dtype not in _NARROW for dtype in seen.dtypes[1:]):
-        return False
-    group = 2 if seen.dtypes[1] == "int16" else 4
-    loops = _seen(seen, group, machine.lanes)
+    group = multiplied_by(machine, *seen.dtypes)
+    loops = _seen(seen, group, machine.lanes) if group else None
     if loops is None:
         return False
-    left = 3 - loops.right
-    if "int16" in seen.dtypes[1:] and seen.dtypes[1] != seen.dtypes[2]:
-        return False
-    dot = DotProduct(seen.dtypes[left], seen.dtypes[loops.right], machine.lanes, factors[0] == loops.right - 1)
+    dot = DotProduct(seen.dtypes[3 - loops.right], seen.dtypes[loops.right], machine.lanes, factors[0] == loops.right - 1)
     if not available(dot.name):
         return False
     if not loops.packed and not _pack(sch, block, loops, group, machine.lanes):
         return False
     _tile(sch, sch.get_sblock(seen.name), seen, loops, dot)
     return True
+
+
+def multiplied_by(machine: Machine, result: str, left: str, right: str) -> int:
+    """Return how many products of such operands one instruction of a machine adds to each lane of the result; 0 where none does."""
+    if left == right == "bfloat16":
+        return 2 if result == "float32" and "avx512bf16" in machine.features else 0
+    integers = "avx512vnni" in machine.features or ("avxvnni" in machine.features and machine.lanes == 8)
+    if result != "int32" or not integers:
+        return 0
+    if left == right == "int16":
+        return 2
+    return 4 if {left, right} <= {"int8", "uint8"} else 0
 
 
 def _seen(seen: BlockFacts, group: int, lanes: int) -> _Loops | None:

@@ -6,6 +6,9 @@
 #endif
 #include "cuda.h"
 #include "x86.h"
+#ifndef XP_PARSE
+#define __bf16 __nv_bfloat16  // of g++ only from version 13 on
+#endif
 
 // Memory of the function's own. A block of the heap is a buffer; the lifter does not look at when it is freed.
 #ifdef XP_PARSE

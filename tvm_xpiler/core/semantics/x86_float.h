@@ -132,5 +132,51 @@ XP_CONVERT(_mm_, __m128, __m128i) XP_CONVERT(_mm256_, __m256, __m256i) XP_CONVER
 #undef XP_CONVERT
 #undef XP_ARGS
 #undef XP_RESULT
+
+// ---- bfloat16: registers of words, two numbers in each ------------------------------------------------------------------------
+typedef xp_words<4> __m128bh;
+typedef xp_words<8> __m256bh;
+typedef xp_words<16> __m512bh;
+typedef __nv_bfloat16 __bfloat16;
+#ifndef XP_TRACKED  // a tracked float has no bits
+#ifdef XP_PARSE
+template <int Place> XP_FN float xp_half(int word) { return (float)__xp_half(word, Place); }
+XP_FN int xp_halves(float low, float high) { return __xp_halves((__bf16)low, (__bf16)high); }
+#else
+template <int Place> XP_FN float xp_half(int word) { return xp::from_bits(Place ? (unsigned)word & 0xffff0000u : (unsigned)word << 16); }
+XP_FN int xp_halves(float low, float high) { return xp_join16(__nv_bfloat16(low).raw, __nv_bfloat16(high).raw); }
+#endif
+template <class V, int N> XP_FN V xp_dpbf16(V c, const xp_words<N>& a, const xp_words<N>& b) {
+  for (int i = 0; i < N; ++i) {
+    c.v[i] = fma(xp_half<1>(a.d[i]), xp_half<1>(b.d[i]), c.v[i]);
+    c.v[i] = fma(xp_half<0>(a.d[i]), xp_half<0>(b.d[i]), c.v[i]);
+  }
+  return c;
+}
+template <int N> XP_FN void xp_narrow_bf16(xp_words<N>& r, int first, const xp_lanes<xp_f32, N>& a) {
+  for (int i = 0; i < N / 2; ++i) r.d[first + i] = xp_halves(a.v[2 * i], a.v[2 * i + 1]);
+}
+template <int N> XP_FN xp_words<N> xp_to_bf16(const xp_lanes<xp_f32, 2 * N>& a) {
+  xp_words<N> r;
+  for (int i = 0; i < N; ++i) r.d[i] = xp_halves(a.v[2 * i], a.v[2 * i + 1]);
+  return r;
+}
+template <class V, int N> XP_FN V xp_of_bf16(const xp_words<N>& a) {
+  V r;
+  for (int i = 0; i < N; ++i) { r.v[2 * i] = xp_half<0>(a.d[i]); r.v[2 * i + 1] = xp_half<1>(a.d[i]); }
+  return r;
+}
+#define XP_BFLOAT(P, N, F, B)                                                                                             \
+  XP_FN F P##dpbf16_ps(F c, B a, B b) { return xp_dpbf16(c, a, b); }                                                      \
+  XP_FN F P##mask_dpbf16_ps(F c, unsigned m, B a, B b) { return xp_pickf(m, c, xp_dpbf16(c, a, b)); }                     \
+  XP_FN F P##maskz_dpbf16_ps(unsigned m, F c, B a, B b) { return xp_keepf(m, xp_dpbf16(c, a, b)); }                       \
+  XP_FN B P##cvtne2ps_pbh(F high, F low) { B r; xp_narrow_bf16(r, 0, low); xp_narrow_bf16(r, N / 2, high); return r; }
+XP_BFLOAT(_mm_, 4, __m128, __m128bh) XP_BFLOAT(_mm256_, 8, __m256, __m256bh) XP_BFLOAT(_mm512_, 16, __m512, __m512bh)
+#undef XP_BFLOAT
+XP_FN __m128bh _mm256_cvtneps_pbh(__m256 a) { return xp_to_bf16<4>(a); }
+XP_FN __m256bh _mm512_cvtneps_pbh(__m512 a) { return xp_to_bf16<8>(a); }
+XP_FN __m256 _mm256_cvtpbh_ps(__m128bh a) { return xp_of_bf16<__m256>(a); }
+XP_FN __m512 _mm512_cvtpbh_ps(__m256bh a) { return xp_of_bf16<__m512>(a); }
+#endif
 enum { _CMP_EQ_OQ = 0, _CMP_LT_OS = 1, _CMP_LE_OS = 2, _CMP_NEQ_UQ = 4, _CMP_NLT_US = 5, _CMP_NLE_US = 6, _CMP_GE_OS = 13, _CMP_GT_OS = 14,
        _CMP_LT_OQ = 17, _CMP_LE_OQ = 18, _CMP_GE_OQ = 29, _CMP_GT_OQ = 30, _CMP_NEQ_OQ = 12 };
