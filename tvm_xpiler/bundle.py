@@ -65,6 +65,7 @@ def report(t: Translation) -> dict[str, Any]:
             }
             for name, target in t.targets.items()
         },
+        "refused": {name: {"code": error.code, "message": error.message, "hint": error.hint} for name, error in t.refused.items()},
         "seconds": {stage: round(seconds, 4) for stage, seconds in t.seconds.items()},
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import isfinite
 from typing import Any
@@ -83,6 +83,7 @@ class Translation:
         lifted: The TensorIR and its grade.
         targets: Code and verdicts by target name.
         seconds: Wall time by stage.
+        refused: Why there is no code, by target name; where no target has any, that is raised instead.
     """
 
     source: SourceFile
@@ -91,11 +92,12 @@ class Translation:
     lifted: Lifted
     targets: Mapping[str, Target]
     seconds: Mapping[str, float]
+    refused: Mapping[str, EmitError] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether every target's code was verified."""
-        return bool(self.targets) and all(target.ok for target in self.targets.values())
+        """Whether there is code for every target, and all of it was verified."""
+        return bool(self.targets) and not self.refused and all(target.ok for target in self.targets.values())
 
     def as_torch(self, target: str = "llvm") -> Callable[..., Any]:
         """Return the kernel as a function of PyTorch tensors; see :func:`tvm_xpiler.pytorch.as_torch`.
@@ -145,50 +147,85 @@ def translate(
     lifted = session.lift(problem)
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
     refuse_wrong_source(source, examination)
-    result = session.timed("emit and verify", lambda: _judge(session, problem, lifted, specs, examination))
-    if not all(t.ok for t in result.values()) and examination.blocks_run < examination.blocks_total:
+    found = session.timed("emit and verify", lambda: _judge(session, problem, lifted, specs, examination))
+    if not found.ok and examination.blocks_run < examination.blocks_total:
         # The source may race, or leave its buffers, in blocks that were not looked at.
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
         refuse_wrong_source(source, examination)
-    failed = [name for name, target in result.items() if not target.ok]
-    if failed and lifted.grade == "A":
+    if not found.ok and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
-        why = next(verdict_line(v) for v in result[failed[0]].verdicts if not v.ok)
-        again = [spec for spec in specs if spec.name in failed]
+        again = [spec for spec in specs if not found.right(spec.name)]
         try:
             plain = session.lift(problem, at_most="C")
             second = session.timed("emit and verify", lambda: _judge(session, problem, plain, again, examination))
         except XpilerError:
-            second = {}
-        right = {name: target for name, target in second.items() if target.ok}
-        if len(right) == len(result):
-            lifted = replace(plain, reason=f"the normal form was not verified; {why}")
-        note = "made from the imperative form: what was made from the normal form was not verified here"
-        result |= {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in right.items()}
-    if not all(t.ok for t in result.values()):
+            second = _Judged({}, {})
+        lifted, found = _with_imperative(lifted, found, plain=second)
+    if not found.targets:
+        raise next(iter(found.refused.values()))
+    if not all(t.ok for t in found.targets.values()):
         refuse_wrong_source(source, examination, "XP203")
-    return Translation(source, problem, examination, lifted, result, session.seconds)
+    return Translation(source, problem, examination, lifted, found.targets, session.seconds, found.refused)
 
 
-def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[TargetSpec], examination: Examination) -> dict[str, Target]:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Code and verdicts by target name, and why there is no code for the others."""
+
+    targets: Mapping[str, Target]
+    refused: Mapping[str, EmitError]
+
+    @property
+    def ok(self) -> bool:
+        return not self.refused and all(target.ok for target in self.targets.values())
+
+    def right(self, name: str) -> bool:
+        return name in self.targets and self.targets[name].ok
+
+    def or_else(self, other: _Judged, note: str) -> _Judged:
+        """Return these results, with what another attempt has code for in their place."""
+        noted = {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in other.targets.items()}
+        return _Judged({**self.targets, **noted}, {name: error for name, error in self.refused.items() if name not in noted})
+
+
+def _with_imperative(lifted: Lifted, found: _Judged, plain: _Judged) -> tuple[Lifted, _Judged]:
+    """Return what stands where the imperative form was tried for targets that the normal form failed."""
+    right = {name: target for name, target in plain.targets.items() if target.ok}
+    if len(right) == len(found.targets) + len(found.refused):
+        why = next((verdict_line(v) for t in found.targets.values() for v in t.verdicts if not v.ok), None)
+        why = why or next(error.message for error in found.refused.values())
+        lifted = replace(lifted, reason=f"the normal form was not verified; {why}")
+    note = "made from the imperative form: what was made from the normal form was not verified here"
+    return lifted, found.or_else(_Judged(right, {}), note)
+
+
+def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[TargetSpec], examination: Examination) -> _Judged:
     """Emit for each target and verify; what was proposed and fails is replaced by the plan of the rules, that by plainer ones, tf32 by floats."""
     planned = {spec.name: found for spec in specs for found in [plan_for(spec, lifted, session.options)] if found is not None}
     result = _judged(session, problem, lifted, specs, examination, planned)
-    rounded = [spec for spec in specs if result[spec.name].emitted.rounding == "tf32" and not result[spec.name].ok]
+    rounded = [
+        spec
+        for spec in specs
+        if not result.right(spec.name)
+        and (spec.tf32 if spec.name in result.refused else result.targets[spec.name].emitted.rounding == "tf32")
+    ]
     if rounded:
         exact = _judged(session, problem, lifted, [replace(spec, tf32=False) for spec in rounded], examination, planned)
-        note = "products are not rounded to tf32: with them the result was not verified"
-        result |= {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in exact.items()}
-    failed = [name for name in planned if not result[name].ok and planned[name].source not in {"rules", "given"}]
-    if failed:
-        again = _judged(session, problem, lifted, [spec for spec in specs if spec.name in failed], examination, {})
+        result = result.or_else(exact, "products are not rounded to tf32: with them the result was not verified")
+    proposed = {name for name, found in planned.items() if found.source not in {"rules", "given"} and not result.right(name)}
+    if proposed:
         note = "the chosen plan was not verified; the rules' plan is used"
-        kept = {name: replace(planned[name], source="rules", notes=(*planned[name].notes, note)) for name in failed}
-        result |= {name: replace(again[name], planned=kept[name]) for name in failed}
+        again = _judged(session, problem, lifted, [spec for spec in specs if spec.name in proposed], examination, {})
+        kept = {
+            name: replace(target, planned=replace(planned[name], source="rules", notes=(*planned[name].notes, note)))
+            for name, target in again.targets.items()
+        }
+        result = _Judged({**result.targets, **kept}, {**result.refused, **again.refused})
     given = {name for name, found in planned.items() if found.source == "given"}
     for spec in specs:
-        if not result[spec.name].ok and spec.name not in given and _has_plan(spec, lifted):
-            result |= _plainer(session, problem, lifted, spec, examination)
+        if not result.right(spec.name) and spec.name not in given and _has_plan(spec, lifted):
+            plainer = _plainer(session, problem, lifted, spec, examination)
+            result = result.or_else(_Judged(plainer, {}), "the rules' plan was not verified; a plainer one is used")
     return result
 
 
@@ -201,10 +238,8 @@ def _plainer(session: Session, problem: Problem, lifted: Lifted, spec: TargetSpe
     with suppress(XpilerError, ScheduleError):
         for plan in plainer_plans(lifted.func, spec.machine):
             found = judged(session, problem, lifted, examination, {spec: emit_for(spec, lifted.func, problem, plan)})
-            target = found[spec.name]
-            if target.ok:
-                note = "the rules' plan was not verified; a plainer one is used"
-                return {spec.name: replace(target, emitted=replace(target.emitted, notes=(*target.emitted.notes, note)))}
+            if found[spec.name].ok:
+                return found
     return {}
 
 
@@ -250,10 +285,16 @@ def _judged(
     specs: Sequence[TargetSpec],
     examination: Examination,
     planned: Mapping[str, Planned],
-) -> dict[str, Target]:
-    emitted = {spec: _emitted(spec, lifted, problem, planned[spec.name].plan if spec.name in planned else None) for spec in specs}
-    found = judged(session, problem, lifted, examination, emitted)
-    return {name: replace(target, planned=planned.get(name)) for name, target in found.items()}
+) -> _Judged:
+    emitted: dict[TargetSpec, Emitted] = {}
+    refused: dict[str, EmitError] = {}
+    for spec in specs:
+        try:
+            emitted[spec] = _emitted(spec, lifted, problem, planned[spec.name].plan if spec.name in planned else None)
+        except EmitError as error:
+            refused[spec.name] = error
+    found = judged(session, problem, lifted, examination, emitted) if emitted else {}
+    return _Judged({name: replace(target, planned=planned.get(name)) for name, target in found.items()}, refused)
 
 
 def judged(

@@ -64,6 +64,7 @@ def summary(t: Translation) -> list[str]:
         lines += [f"{name}: note: {note}" for note in target.emitted.notes]
         lines += [f"{name}: {line}" for line in plan_lines(target.planned)] if target.planned is not None else []
         lines += [f"{name}: lifted back: {target.round_trip}"] if target.round_trip else []
+    lines += [f"{name}: no code: [{error.code}] {error.message}" for name, error in t.refused.items()]
     lines += [f"finding: line {f.line}: {f.message}" for f in t.examination.findings]
     lines += [f"note: {text}" for text in (*t.lifted.assumed, *t.examination.benign)]
     return lines

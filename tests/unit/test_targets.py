@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
-from tvm_xpiler import Options, translate
+from tvm_xpiler import Options, bundle, translate
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetSpec, target_specs
@@ -16,6 +18,7 @@ from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import parse_plan
+from tvm_xpiler.show import summary
 
 GEMM = """
 #include <stdint.h>
@@ -168,3 +171,21 @@ def test_what_is_no_target_is_refused(requests: list[str], arch: str | None, sai
     with pytest.raises(EmitError, match=re.escape(said)) as caught:
         target_specs(requests, arch)
     assert caught.value.code == "XP402"
+
+
+def test_a_target_without_code_leaves_the_others(tmp_path: Path) -> None:
+    source = """
+__global__ void steps(const int* x, int* y) {
+  int i = threadIdx.x, n = x[i], count = 0;
+  while (n > 1) { n = n % 2 ? 3 * n + 1 : n / 2; ++count; }
+  y[i] = count;
+}
+"""
+    result = translate(SourceFile("steps.cu", source), ["llvm", "rocm", "hip"], Options(grid=(1, 1, 1), block=(32, 1, 1)))
+    assert [name for name, target in result.targets.items() if target.ok] == ["llvm", "hip"]
+    assert (result.ok, result.refused["rocm"].code) == (False, "XP401")
+    assert any(line.startswith("rocm: no code: [XP401]") for line in summary(result))
+    report = json.loads((bundle.write(result, tmp_path) / "report.json").read_text())
+    assert (set(report["targets"]), set(report["refused"])) == ({"llvm", "hip"}, {"rocm"})
+    with pytest.raises(EmitError, match="no code object"):
+        translate(SourceFile("steps.cu", source), "rocm", Options(grid=(1, 1, 1), block=(32, 1, 1)))

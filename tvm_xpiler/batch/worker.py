@@ -145,4 +145,6 @@ def _judged(result: Translation) -> Record:
             "curve": curve(target.planned) if target.planned else [],
             "text": target.emitted.text,
         }
-    return lifted | {"status": "verified" if result.ok else "failed", "findings": findings, "targets": targets}
+    findings += [finding(error.code, "error", f"{name}: {error.message}", hint=error.hint) for name, error in result.refused.items()]
+    failed = any(not target.ok for target in result.targets.values())
+    return lifted | {"status": "failed" if failed else "verified" if result.ok else "refused", "findings": findings, "targets": targets}

@@ -67,7 +67,7 @@ class DotProduct:
 
     @property
     def result(self) -> str:
-        """dtype of ``C``."""
+        """Dtype of ``C``."""
         return "float32" if self.left == "bfloat16" else "int32"
 
     @property
