@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from math import isfinite
 from typing import Any
@@ -325,19 +326,24 @@ def judged(
     forms = {}
     if session.options.prove or session.options.round_trip:
         forms = {
-            spec: form_of(SourceFile(f"emitted{code.suffix}", code.text), lifted, problem, spec.name == "llvm")
+            spec: session.timed(
+                "lift back", partial(form_of, SourceFile(f"emitted{code.suffix}", code.text), lifted, problem, spec.name == "llvm")
+            )
             for spec, code in emitted.items()
         }
     if session.options.prove:
         original = Original(session.oracle, problem, examination.int_range, session.options.seed)
-        for artifact, verdict in verdicts.items():
+
+        def raised(artifact: str, verdict: Verdict) -> Verdict:
             spec, run = owner[artifact], artifacts[artifact]
             text = run if isinstance(run, _Text) else _Text(emitted[spec], problem, spec) if artifact == "C++ text" else None
             try:
                 oracle = text.oracle if text is not None and verdict.grade == "tested" else None
-                verdicts[artifact] = shown(original, verdict, oracle, forms[spec], text is not None and text.checked)
+                return shown(original, verdict, oracle, forms[spec], text is not None and text.checked)
             except RunError as error:
-                verdicts[artifact] = replace(verdict, proof=f"not shown beyond testing: {error.message}")
+                return replace(verdict, proof=f"not shown beyond testing: {error.message}")
+
+        verdicts = session.timed("prove", lambda: {artifact: raised(artifact, verdict) for artifact, verdict in verdicts.items()})
     back = {spec: form.note for spec, form in forms.items()} if session.options.round_trip else {}
     return {
         spec.name: Target(spec, code, tuple(v for a, v in verdicts.items() if owner[a] == spec), back.get(spec, ""))

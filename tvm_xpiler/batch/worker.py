@@ -73,7 +73,7 @@ def blank(job: Job, status: str) -> Record:
     """Return a record that says no more than a status."""
     return {
         "schema": SCHEMA, "name": job.name, "file": str(job.file), "folder": str(job.folder), "status": status, "grade": "-", "reason": "",
-        "lines": 0, "findings": [], "targets": {}, "source": "", "lifted": "", "origins": {}, "seconds": 0.0, "peak_mib": 0,
+        "lines": 0, "findings": [], "targets": {}, "source": "", "lifted": "", "origins": {}, "seconds": 0.0, "stages": {}, "peak_mib": 0,
     }  # fmt: skip
 
 
@@ -147,4 +147,6 @@ def _judged(result: Translation) -> Record:
         }
     findings += [finding(error.code, "error", f"{name}: {error.message}", hint=error.hint) for name, error in result.refused.items()]
     failed = any(not target.ok for target in result.targets.values())
-    return lifted | {"status": "failed" if failed else "verified" if result.ok else "refused", "findings": findings, "targets": targets}
+    status = "failed" if failed else "verified" if result.ok else "refused"
+    stages = {stage: round(seconds, 3) for stage, seconds in result.seconds.items()}
+    return lifted | {"status": status, "findings": findings, "targets": targets, "stages": stages}
