@@ -15,7 +15,7 @@ UNIT = "bang.unit"
 """The note on a block that names its unit, one of :data:`UNITS`."""
 AHEAD = "bang.ahead"
 """The note on a block whether a core copies the next piece while it computes one: 0 or 1."""
-UNITS = ("vector", "reduction", "matrix", "transpose", "scalar")
+UNITS = ("vector", "reduction", "matrix", "convolution", "transpose", "scalar")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from codegen_bang.asked import Asked, Refusal
 from codegen_bang.composites import plain
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.stage import Axis, Stage, stride
+from codegen_bang.turns import Lines, Turn, in_turn, one
 from codegen_bang.vectorize import BYTES, TYPES
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
 from tvm_xpiler.core.expressions import is_load, source
@@ -94,8 +95,8 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel |
     return _Writer(seen, tile, name, chip).kernel()
 
 
-def contraction(stage: Stage) -> Contraction | None:
-    """See a stage as a contraction whose operands lie as the matrix unit takes them."""
+def factors_of(stage: Stage) -> tuple[Any, Any] | None:
+    """Return the two loads whose products a stage adds up as the matrix unit does; None where it is no such stage."""
     product = stage.value
     if stage.kind != "add" or not stage.reduces or len(stage.spatial) < 2 or stage.dtype != "float32" or stage.guard is not None:
         return None
@@ -105,8 +106,16 @@ def contraction(stage: Stage) -> Contraction | None:
     factors = [f.value if type(f).__name__ == "Cast" else f for f in factors]
     if not all(is_load(f) and str(f.ty) in OPERANDS for f in factors) or str(factors[0].ty) != str(factors[1].ty):
         return None
+    return (factors[0], factors[1]) if stage.spatial[-1].extent % LANES == 0 else None
+
+
+def contraction(stage: Stage) -> Contraction | None:
+    """See a stage as a contraction whose operands lie as the matrix unit takes them."""
+    factors = factors_of(stage)
+    if factors is None:
+        return None
     column = stage.spatial[-1]
-    if stride(stage.buffer, stage.indices, column.var) != 1 or column.extent % LANES:
+    if stride(stage.buffer, stage.indices, column.var) != 1:
         return None
     for left, right in (factors, factors[::-1]):
         rows = [a for a in stage.spatial[:-1] if _step(left, a.var) and _step(right, a.var) == 0]
@@ -209,11 +218,8 @@ class _Writer:
         )
         self.i, self.j, self.k = (self.text.name(axis.var) for axis in (c.row, c.column, c.depth))
         self.ctype, self.size = TYPES[c.a.dtype], f"sizeof({TYPES[c.a.dtype]})"
-        self.lines: list[str] = []
-        self.pad = "    "
-
-    def put(self, line: str) -> None:
-        self.lines.append(self.pad + line)
+        self.lines = Lines()
+        self.put = self.lines.put
 
     def kernel(self) -> Kernel:
         c, t = self.c, self.t
@@ -225,7 +231,7 @@ class _Writer:
         if c.turned:
             held |= {"slice": (self.ctype, (twice if steps > 1 else 1) * t.depth * LANES), "turned": (self.ctype, t.depth * LANES)}
         weights = (twice if steps > 1 and not c.turned else 1) * t.depth * LANES
-        self.lines = [
+        self.lines.text = [
             signature(self.name, self.buffers, c.stage.buffer, self.text),
             *(f"  __nram__ {kind} {array}[{size}];" for array, (kind, size) in held.items()),
             f"  __wram__ {self.ctype} weights[{weights}];",
@@ -242,13 +248,13 @@ class _Writer:
             self.put(f"const int {self.i} = {start};")
             self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
             self.depth_in_turn()
-        self.lines += ["  }", "}"]
+        self.lines.text += ["  }", "}"]
         notes: tuple[str, ...] = (f"{c.stage.name}: weights are copied to WRAM as they lie",)
         if t.ahead:
             notes += (f"{c.stage.name}: the next tile is copied while one is computed",)
         rows = (t.tiles, t.rows) if t.tiles > 1 else (t.rows,)
         made = Asked("matrix", cuts=((c.row.var, rows), (c.column.var, (LANES,)), (c.depth.var, (t.depth,))), ahead=t.ahead)
-        return Kernel("\n".join(self.lines) + "\n", self.buffers, _cost(c, t, self.chip), notes, made)
+        return Kernel("\n".join(self.lines.text) + "\n", self.buffers, _cost(c, t, self.chip), notes, made)
 
     # ---- one step of the depth: rows in turn ----
     def rows_in_turn(self, start: str) -> None:
@@ -256,47 +262,18 @@ class _Writer:
         self.put(f"const int {self.k} = 0, n = {c.depth.extent};")
         self.load_weights("weights", "slice", wait=True)
         self.turn_weights("slice", "weights")
+        turn = Turn(self.load_rows, self.multiply, self.store, "rows", "sum", t.rows * t.depth, t.rows * LANES)
         if t.tiles == 1:
             self.put(f"const int {self.i} = {start};")
             self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
-            self.load_rows("rows", wait=True)
-            self.put(f"__bang_matmul(sum, rows, weights, m, n, {LANES});")
-            self.store("sum", wait=True)
+            one(self.lines, turn)
             return
         end = f"smaller(first + {t.rows * t.tiles}, {c.row.extent})"
         self.put(f"const int first = {start}, last = {end};")
-        if not t.ahead:
-            self.put(f"for (int {self.i} = first; {self.i} < last; {self.i} += {t.rows}) {{")
-            self.pad += "  "
-            self.put(f"const int m = smaller({t.rows}, last - {self.i});")
-            self.load_rows("rows", wait=True)
-            self.put(f"__bang_matmul(sum, rows, weights, m, n, {LANES});")
-            self.store("sum", wait=True)
-        else:
-            block = t.rows * t.depth
-            self.put("{")
-            self.pad += "  "
-            self.put(f"const int {self.i} = first, m = smaller({t.rows}, last - first);")
-            self.load_rows("rows", wait=False)
-            self.pad = self.pad[:-2]
-            self.put("}")
-            self.put("__sync();")
-            self.put(f"for (int step = first, from = 0; step < last; step += {t.rows}, from ^= 1) {{")
-            self.pad += "  "
-            self.put(f"if (step + {t.rows} < last) {{")
-            self.pad += "  "
-            self.put(f"const int {self.i} = step + {t.rows}, m = smaller({t.rows}, last - {self.i});")
-            self.load_rows(f"rows + (from ^ 1) * {block}", wait=False)
-            self.pad = self.pad[:-2]
-            self.put("}")
-            self.put(f"const int {self.i} = step, m = smaller({t.rows}, last - step);")
-            self.put(f"__bang_matmul(sum + from * {t.rows * LANES}, rows + from * {block}, weights, m, n, {LANES});")
-            self.put("__sync();")
-            self.store(f"sum + from * {t.rows * LANES}", wait=False)
-        self.pad = self.pad[:-2]
-        self.put("}")
-        if t.ahead:
-            self.put("__sync();")
+        in_turn(self.lines, turn, self.i, t.rows, t.ahead)
+
+    def multiply(self, result: str, rows: str) -> None:
+        self.put(f"__bang_matmul({result}, {rows}, weights, m, n, {LANES});")
 
     # ---- several steps of the depth ----
     def depth_in_turn(self) -> None:
@@ -304,38 +281,31 @@ class _Writer:
         steps, cuts = _steps(c, t), -(-c.depth.extent // t.depth)
         self.put(f"__bang_write_zero(sum, m * {LANES});")
         if t.ahead:
-            self.put("{")
-            self.pad += "  "
-            self.position("0", cuts)
-            self.load_rows("rows", wait=False)
-            self.load_weights("weights", "slice", wait=False)
-            self.pad = self.pad[:-2]
-            self.put("}")
+            with self.lines.block():
+                self.position("0", cuts)
+                self.load_rows("rows", wait=False)
+                self.load_weights("weights", "slice", wait=False)
             self.put("__sync();")
-        self.put(f"for (int step = 0{', from = 0' if t.ahead else ''}; step < {steps}; ++step{', from ^= 1' if t.ahead else ''}) {{")
-        self.pad += "  "
         rows, weights = "rows", "weights"
-        if t.ahead:
-            self.put(f"if (step + 1 < {steps}) {{")
-            self.pad += "  "
-            self.position("(step + 1)", cuts)
-            self.load_rows(f"rows + (from ^ 1) * {t.rows * t.depth}", wait=False)
-            slot = f" + (from ^ 1) * {t.depth * LANES}"
-            self.load_weights(f"weights{slot}", f"slice{slot}", wait=False)
-            self.pad = self.pad[:-2]
-            self.put("}")
-            rows, weights = f"rows + from * {t.rows * t.depth}", weights if c.turned else f"weights + from * {t.depth * LANES}"
-        self.position("step", cuts)
-        if not t.ahead:
-            self.load_rows("rows", wait=True)
-            self.load_weights("weights", "slice", wait=True)
-        self.turn_weights(f"slice + from * {t.depth * LANES}" if t.ahead else "slice", "weights")
-        self.put(f"__bang_matmul(part, {rows}, {weights}, m, n, {LANES});")
-        self.put(f"__bang_add(sum, sum, part, m * {LANES});")
-        if t.ahead:
-            self.put("__sync();")
-        self.pad = self.pad[:-2]
-        self.put("}")
+        with self.lines.block(
+            f"for (int step = 0{', from = 0' if t.ahead else ''}; step < {steps}; ++step{', from ^= 1' if t.ahead else ''})"
+        ):
+            if t.ahead:
+                with self.lines.block(f"if (step + 1 < {steps})"):
+                    self.position("(step + 1)", cuts)
+                    self.load_rows(f"rows + (from ^ 1) * {t.rows * t.depth}", wait=False)
+                    slot = f" + (from ^ 1) * {t.depth * LANES}"
+                    self.load_weights(f"weights{slot}", f"slice{slot}", wait=False)
+                rows, weights = f"rows + from * {t.rows * t.depth}", weights if c.turned else f"weights + from * {t.depth * LANES}"
+            self.position("step", cuts)
+            if not t.ahead:
+                self.load_rows("rows", wait=True)
+                self.load_weights("weights", "slice", wait=True)
+            self.turn_weights(f"slice + from * {t.depth * LANES}" if t.ahead else "slice", "weights")
+            self.put(f"__bang_matmul(part, {rows}, {weights}, m, n, {LANES});")
+            self.put(f"__bang_add(sum, sum, part, m * {LANES});")
+            if t.ahead:
+                self.put("__sync();")
         self.store("sum", wait=True)
 
     def position(self, step: str, cuts: int) -> None:

@@ -6,6 +6,7 @@ import math
 from contextlib import suppress
 
 from codegen_bang.asked import AHEAD, UNIT, Asked, Refusal, requests
+from codegen_bang.convolution import convolution_kernel
 from codegen_bang.kernel import Kernel, scalar_kernel
 from codegen_bang.matrix import matrix_kernel
 from codegen_bang.packing import packed
@@ -27,6 +28,7 @@ _MOST_STAGES = 12  # of which each is tried as part of another
 
 _MAKERS = {
     "matrix": matrix_kernel,
+    "convolution": convolution_kernel,
     "transpose": transpose_kernel,
     "vector": vector_kernel,
     "reduction": pooled_kernel,

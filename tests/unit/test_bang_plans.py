@@ -43,10 +43,19 @@ def _function(operator: str, n: int = 300, m: int = 256, depth: int = 192) -> Pr
 
     x, w = te.placeholder((n, depth), name="x"), te.placeholder((m, depth), name="w")
     r = te.reduce_axis((0, depth), name="r")
+    image, kernel = te.placeholder((2, 17, 11, 32), name="image"), te.placeholder((128, 3, 3, 32), name="kernel")
+    p, q, c = (te.reduce_axis((0, extent), name=name) for name, extent in (("p", 3), ("q", 3), ("c", 32)))
     made: dict[str, Any] = {
         "elementwise": lambda: [x, te.compute((n, depth), lambda i, j: x[i, j] * 2.0 + 1.0, name="y")],
         "sum": lambda: [x, te.compute((n,), lambda i: te.sum(x[i, r], axis=r), name="y")],
         "contraction": lambda: [x, w, te.compute((n, m), lambda i, j: te.sum(x[i, r] * w[j, r], axis=r), name="y")],
+        "convolution": lambda: [
+            image,
+            kernel,
+            te.compute(
+                (2, 8, 9, 128), lambda b, i, j, o: te.sum(image[b, 2 * i + p, j + q, c] * kernel[o, p, q, c], axis=[p, q, c]), name="y"
+            ),
+        ],
         "transpose": lambda: [x, te.compute((depth, n), lambda i, j: x[j, i], name="y")],
     }
     return te.create_prim_func(made[operator]())
@@ -59,7 +68,7 @@ def _broken(text: str, func: PrimFunc) -> Broken | None:
 
 
 @pytest.mark.parametrize("chip", ["mlu370", "mlu270"])
-@pytest.mark.parametrize("operator", ["elementwise", "sum", "contraction", "transpose"])
+@pytest.mark.parametrize("operator", ["elementwise", "sum", "contraction", "convolution", "transpose"])
 def test_the_rules_ask_for_what_the_estimate_prefers(operator: str, chip: str) -> None:
     func = _function(operator)
     plan = rules_plan(func, mlu_machine(chip))
@@ -94,6 +103,32 @@ def test_what_is_asked_is_in_the_text() -> None:
     assert "__nram__" not in texts[2]
 
 
+WINDOWS = """
+void windows(const float* x, const float* w, float* y) {
+  for (int n = 0; n < 2; n++)
+    for (int i = 0; i < ROWS; i++)
+      for (int j = 0; j < 8; j++)
+        for (int o = 0; o < 64; o++) {
+          float sum = 0;
+          for (int p = 0; p < 3; p++)
+            for (int q = 0; q < 3; q++)
+              for (int c = 0; c < 16; c++)
+                sum += x[((n * 20 + i * STEP + p) * 20 + j * STEP + q) * 16 + c] * w[((o * 3 + p) * 3 + q) * 16 + c];
+          y[((n * ROWS + i) * 8 + j) * 64 + o] = sum;
+        }
+}
+"""
+
+
+@pytest.mark.parametrize(("rows", "step"), [(8, 2), (17, 1), (8, 1)])
+def test_windows_that_slide_are_the_matrix_units(rows: int, step: int) -> None:
+    source = SourceFile("windows.c", WINDOWS.replace("ROWS", str(rows)).replace("STEP", str(step)))
+    asked = _plan('annotate(y, "bang.unit", "convolution")')  # the estimate prefers products for the smaller ones
+    target = translate(source, "bang", Options(sets=3, prove=True, plan=asked)).targets["bang"]
+    assert target.verdicts[0].grade in {"bounded", "proved"}, target.verdicts
+    assert "__bang_conv(" in target.emitted.text
+
+
 @pytest.mark.parametrize(
     ("operator", "text", "limit", "said"),
     [
@@ -107,6 +142,10 @@ def test_what_is_asked_is_in_the_text() -> None:
         ("elementwise", "vectorize(y.i)", "unit", "not the last"),
         ("contraction", "decompose_reduction(y, y.r)", "block", "more than one block"),
         ("contraction", 'cache_read(y, 0, "shared")', "block", "device memory"),
+        ("convolution", 'a, b = split(y.i, [None, 2])\nc, d = split(y.o, [None, 64])\nannotate(y, "bang.unit", "convolution")', None, ""),
+        ("convolution", 'c, d = split(y.o, [None, 32])\nannotate(y, "bang.unit", "convolution")', "unread", "groups of 64"),
+        ("convolution", 'c, d = split(y.q, [None, 3])\nannotate(y, "bang.unit", "convolution")', "unread", "rows and the channels"),
+        ("contraction", 'annotate(y, "bang.unit", "convolution")', "unit", "no convolution"),
         ("transpose", 'annotate(y, "bang.ahead", 1)\nvectorize(y.j)', None, ""),
         ("sum", 'annotate(y, "bang.unit", "reduction")\nannotate(y, "bang.ahead", 1)', "unit", "copied ahead"),
     ],
