@@ -25,12 +25,14 @@ class Form:
         note: One sentence about it.
         unsteady: The place of the first access or barrier of the text that may depend on data; empty where none does.
         taken: What was taken for granted.
+        punned: Whether the text sees the bits of floats as another type, as copies of whole words do: it has no form on residues.
     """
 
     same: bool
     note: str
     unsteady: str = ""
     taken: tuple[str, ...] = ()
+    punned: bool = False
 
 
 def form_of(text: SourceFile, lifted: Lifted, problem: Problem, sizes: bool) -> Form:
@@ -53,7 +55,7 @@ def form_of(text: SourceFile, lifted: Lifted, problem: Problem, sizes: bool) -> 
         again = session.lift(session.problem())
     except XpilerError as error:
         return Form(False, f"does not lift: [{error.code}] {error.message}")
-    return compared(lifted, again, problem, text.name)
+    return replace(compared(lifted, again, problem, text.name), punned=again.punned)
 
 
 def compared(lifted: Lifted, again: Lifted, problem: Problem, name: str) -> Form:
@@ -111,6 +113,8 @@ def _proof(form: Form, checked: bool) -> str:
 def _on_residues(original: Original, verdict: Verdict, text: Oracle, form: Form) -> str | NotShown:
     if not original.oracle.available("algebraic"):
         return NotShown("the source has no form on residues")
+    if form.punned:
+        return NotShown("the text sees bits of floats as another type, and has no form on residues")
     if verdict.bounds == "narrow":
         return NotShown("it is computed in another type")
     try:

@@ -129,6 +129,8 @@ XP_APPROX XP_FN void __sincosf(xp_f32 x, xp_f32* s, xp_f32* c) { *s = sinf(x); *
 #if defined XP_PARSE || defined XP_TRACKED  // elsewhere the C library's, which is the same in the default rounding mode
 XP_FN xp_f32 nearbyintf(xp_f32 x) { return rintf(x); }
 XP_FN xp_f64 nearbyint(xp_f64 x) { return rint(x); }
+XP_FN xp_f32 nearbyint(xp_f32 x) { return rint(x); }
+namespace std { using ::nearbyint; using ::nearbyintf; }
 #endif
 #ifdef XP_TRACKED
 inline xp_f32 __frsqrt_rn(xp_f32 x) { return rsqrtf(x); }

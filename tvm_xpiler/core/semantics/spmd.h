@@ -92,7 +92,7 @@ XP_SPEC inline bool isnan(double x) { return __xp_isnan(x); }
 XP_SPEC inline bool isinf(float x) { return __xp_isinf(x); }
 XP_SPEC inline bool isinf(double x) { return __xp_isinf(x); }
 XP_SPEC inline bool isfinite(float x) { return !__xp_isinf(x) && !__xp_isnan(x); }
-namespace std { using ::abs; using ::isnan; using ::isinf; using ::size_t; }
+namespace std { using ::abs; using ::fma; using ::fmaf; using ::isnan; using ::isinf; using ::isfinite; using ::size_t; }
 unsigned __xp_bits(float); float __xp_float(unsigned);
 __bf16 __xp_half(int word, int place); int __xp_halves(__bf16 low, __bf16 high);
 #define M_PI 3.14159265358979323846

@@ -24,4 +24,5 @@ namespace std {
 #define X(n) using ::n;
 XP_UNARY_MATH(X) XP_BINARY_MATH(X)
 #undef X
+using ::abs; using ::fma; using ::fmaf; using ::isnan; using ::isinf; using ::isfinite;
 }  // namespace std
