@@ -150,6 +150,8 @@ class _Repair:
                 again = None if touching or block is None else self._ruled(whole, suffix, block)
                 if again is None:
                     touching = touching or _entangled(whole, numbers, meant)
+                    if not touching:  # TVM derived the block: what it stands for is given up
+                        touching = _entangled(whole, numbers, {b for b in names if any(m.startswith(f"{b}_") for m in meant)})
                     if not touching:
                         return None
                     lost |= touching

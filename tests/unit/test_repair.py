@@ -237,3 +237,26 @@ def test_fragments_are_for_intrinsics() -> None:
     broken = broken_limit(done.schedule, GPU)
     assert broken is not None
     assert broken.limit == "fragment"
+
+
+@pytest.mark.parametrize(("dropped", "said"), [("bind", "threadIdx.x has 1"), ("decompose_reduction", "only intrinsics may")])
+def test_fragments_need_whole_warps_and_their_own_start(dropped: str, said: str) -> None:
+    from tvm import te
+
+    a, b = te.placeholder((64, 64), "float16", name="A"), te.placeholder((64, 64), "float16", name="B")
+    k = te.reduce_axis((0, 64), name="k")
+    product = te.compute((64, 64), lambda i, j: te.sum(a[i, k].astype("float32") * b[k, j].astype("float32"), axis=k), name="C")
+    func = te.create_prim_func([a, b, product])
+    machine = GPU
+    plan = rules_plan(func, machine)
+    lost = {"bind": "threadIdx.x", "decompose_reduction": "C"}[dropped]
+    kept = Plan(tuple(s for s in plan.steps if not (s.op == dropped and lost in str(s)) and (dropped == "bind" or "C_init" not in str(s))))
+    done = apply(kept, func)
+    assert isinstance(done, Applied), done
+    broken = broken_limit(done.schedule, machine, IRModule({"main": func}))
+    assert broken is not None
+    assert broken.limit == "fragment"
+    assert said in broken.message
+    mended = repair(kept, func, machine)
+    assert isinstance(mended, Repaired), mended
+    assert broken_limit(mended.applied.schedule, machine) is None
