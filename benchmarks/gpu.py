@@ -14,9 +14,9 @@ from peers import milliseconds, peer
 from timing import shown
 from tuned import Tuned, Tuner, arguments, drawn, mean
 
+from tvm_xpiler.artifacts import emit_for
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.targets import target_specs
-from tvm_xpiler.pipeline import emit_for
 
 
 def ours(made: Tuned) -> Callable[[], Any]:

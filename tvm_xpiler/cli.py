@@ -202,7 +202,7 @@ def lift(kernel: Path, **o: Any) -> None:
 @launch_options
 def emit(kernel: Path, target: str, **o: Any) -> None:
     """Print the code for KERNEL without verifying it (exit code 3 says so)."""
-    from tvm_xpiler.pipeline import emit_for
+    from tvm_xpiler.artifacts import emit_for
     from tvm_xpiler.session import Session
 
     options = options_of(o)

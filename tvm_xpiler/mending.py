@@ -10,11 +10,13 @@ import numpy as np
 from lift.lifted import Lifted
 from sketch_repair.indices import Arrays, Mended, Unmended
 from sketch_repair.indices import mend as mend_maps
+from tvm_xpiler.artifacts import emit_for
 from tvm_xpiler.core.errors import RunError
 from tvm_xpiler.core.source import SourceFile, as_source
 from tvm_xpiler.core.tir import PrimFunc
+from tvm_xpiler.differing import first_difference
 from tvm_xpiler.emit.execute import run_library
-from tvm_xpiler.pipeline import emit_for, judged
+from tvm_xpiler.pipeline import judged
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
@@ -71,6 +73,7 @@ def mend(func: PrimFunc, kernel: str | Path | SourceFile, options: Options | Non
     inputs = [{t.name: s.arrays[t.name].reshape(shapes[t.name]) for t in problem.tensors if t.role == "in"} for s in sets]
     done = mend_maps(func, reference, inputs, seconds)
     if isinstance(done, Unmended):
-        return done
+        where = first_difference(lifted.func, func, spec, problem, Plan(), session.options.seed)
+        return done if where is None else replace(done, reason=f"{done.reason}; {where}")
     against = failing(replace(lifted, func=done.func), Plan())
     return Unmended(f"mended, it is still wrong: {against}", done.runs, done.seconds) if against else done

@@ -10,44 +10,27 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any
 
-from codegen_bang.document import emit_bang
-from lift.capacity import check_capacity
-from lift.front import read
 from lift.lifted import Lifted
 from sketch_repair.repair import Repaired, repair
-from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
+from tvm_xpiler.artifacts import Text, artifacts, emit_for
 from tvm_xpiler.core.errors import EmitError, RunError, XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.platforms import Platform
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec
-from tvm_xpiler.core.tir import PrimFunc, ScheduleError
+from tvm_xpiler.core.tir import ScheduleError
+from tvm_xpiler.differing import first_difference
 from tvm_xpiler.emit.emitted import Emitted
-from tvm_xpiler.emit.execute import run_library, run_text
-from tvm_xpiler.emit.llvm import emit_llvm
-from tvm_xpiler.emit.simt import emit_rocm, emit_simt
 from tvm_xpiler.planning import Candidate, Planned, choose
 from tvm_xpiler.proving import form_of, shown
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules import plainer_plans
-from tvm_xpiler.session import Options, Session, oracle_of, refuse_wrong_source
+from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.show import verdict_line
 from tvm_xpiler.tuning import TuneOptions, tune
 from tvm_xpiler.verify.algebraic import Original
-from tvm_xpiler.verify.inputs import InputSet
-from tvm_xpiler.verify.oracle import Array, Oracle
-from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, refuse_unsound, verify
-from tvm_xpiler.verify.written import Written, written
-
-_DIALECTS = {"llvm": Platform.C, "rocm": Platform.HIP}
-_ARTIFACTS = {
-    "llvm": "C++ text",
-    "cuda": "CUDA text",
-    "hip": "HIP text",
-    "rocm": "HIP text of the code object's schedule",
-    "bang": "BANG text",
-}
+from tvm_xpiler.verify.verdict import NATIVE_SECONDS, Examination, Execute, Verdict, examine, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +149,7 @@ def translate(
         raise next(iter(found.refused.values()))
     if not all(t.ok for t in found.targets.values()):
         refuse_wrong_source(source, examination, "XP203")
+        found = replace(found, targets={name: _localized(target, problem, lifted, options) for name, target in found.targets.items()})
     return Translation(source, problem, examination, lifted, found.targets, session.seconds, found.refused)
 
 
@@ -187,6 +171,14 @@ class _Judged:
         """Return these results, with what another attempt has code for in their place."""
         noted = {name: replace(t, emitted=replace(t.emitted, notes=(*t.emitted.notes, note))) for name, t in other.targets.items()}
         return _Judged({**self.targets, **noted}, {name: error for name, error in self.refused.items() if name not in noted})
+
+
+def _localized(target: Target, problem: Problem, lifted: Lifted, options: Options) -> Target:
+    """Return a target with a note of where its wrong result begins, where that is seen."""
+    if target.ok or lifted.grade != "A" or not any(verdict.mismatch for verdict in target.verdicts):
+        return target
+    where = first_difference(lifted.func, lifted.func, target.spec, problem, target.emitted.plan, options.seed)
+    return target if where is None else replace(target, emitted=replace(target.emitted, notes=(*target.emitted.notes, str(where))))
 
 
 def _with_imperative(lifted: Lifted, found: _Judged, plain: _Judged) -> tuple[Lifted, _Judged]:
@@ -302,21 +294,16 @@ def judged(
     session: Session, problem: Problem, lifted: Lifted, examination: Examination, emitted: Mapping[TargetSpec, Emitted]
 ) -> dict[str, Target]:
     """Verify the code of each target against the session's source."""
-    artifacts: dict[str, Execute] = {}
+    runs: dict[str, Execute] = {}
     owner: dict[str, TargetSpec] = {}
     for spec, code in emitted.items():
-        runs = (
-            _cpu_runs(code, problem)
-            if spec.runs_here
-            else {f"{_ARTIFACTS.get(spec.name, f'{spec.name} text')} in the oracle": _Text(code, problem, spec)}
-        )
-        for artifact, run in runs.items():
-            artifacts[artifact] = run
+        for artifact, run in artifacts(spec, code, problem).items():
+            runs[artifact] = run
             owner[artifact] = spec
     verdicts = verify(
         session.oracle,
         problem,
-        artifacts,
+        runs,
         examination.int_range,
         session.options.seed,
         session.options.sets,
@@ -335,8 +322,8 @@ def judged(
         original = Original(session.oracle, problem, examination.int_range, session.options.seed)
 
         def raised(artifact: str, verdict: Verdict) -> Verdict:
-            spec, run = owner[artifact], artifacts[artifact]
-            text = run if isinstance(run, _Text) else _Text(emitted[spec], problem, spec) if artifact == "C++ text" else None
+            spec, run = owner[artifact], runs[artifact]
+            text = run if isinstance(run, Text) else Text(emitted[spec], problem, spec) if artifact == "C++ text" else None
             try:
                 oracle = text.oracle if text is not None and verdict.grade == "tested" else None
                 return shown(original, verdict, oracle, forms[spec], text is not None and text.checked)
@@ -364,76 +351,3 @@ def _emitted(spec: TargetSpec, lifted: Lifted, problem: Problem, plan: Plan | No
                         note = f"the rules' plan could not be built ({error.message}); a plainer one is used"
                         return replace(made, notes=(*made.notes, note))
         raise
-
-
-def emit_for(spec: TargetSpec, func: PrimFunc, problem: Problem, plan: Plan | None = None) -> Emitted:
-    """Return the code for a target.
-
-    Raises:
-        EmitError: XP401 where the target has no form of the function.
-    """
-    if spec.name == "llvm":
-        return emit_llvm(func, problem, spec, plan)
-    if spec.name == "bang":
-        return emit_bang(func, problem, spec, plan)
-    if spec.plugin is not None:
-        return spec.plugin.emit(func, problem)  # type: ignore[no-any-return]
-    return emit_rocm(func, problem, spec, plan) if spec.name == "rocm" else emit_simt(func, problem, spec, plan)
-
-
-def _cpu_runs(code: Emitted, problem: Problem) -> dict[str, Execute]:
-    def library(data: InputSet, outputs: dict[str, Array]) -> Written:
-        return Written(run_library(code, problem, data.arrays, outputs))
-
-    def text(data: InputSet, outputs: dict[str, Array]) -> Written:
-        return Written(run_text(code, problem, data.arrays, outputs))
-
-    return {"LLVM library": library, "C++ text": text}
-
-
-class _Text:
-    """Emitted text that is run through the very oracle that runs sources, every access checked the first time."""
-
-    def __init__(self, code: Emitted, problem: Problem, spec: TargetSpec) -> None:
-        self.code, self.problem, self.spec = code, problem, spec
-        self._oracle: Oracle | None = None
-        self.checked = False  # whether every access of all blocks was checked in a run
-
-    @property
-    def dialect(self) -> Platform:
-        """What the text is read and run as."""
-        if self.spec.plugin is not None:
-            return self.spec.plugin.dialect  # type: ignore[no-any-return]
-        return _DIALECTS.get(self.spec.name) or Platform(self.spec.name)
-
-    @property
-    def chip(self) -> str:
-        """The MLU whose sizes and rules the text must keep."""
-        return (self.spec.arch if self.spec.name == "bang" else None) or DEFAULT_CHIP
-
-    @property
-    def oracle(self) -> Oracle:
-        """The text's oracle.
-
-        Raises:
-            RunError: XP501 when the text is refused.
-        """
-        if self._oracle is None:
-            text = SourceFile(f"emitted{self.code.suffix}", self.code.text)
-            try:
-                front = read(text, self.dialect)
-                if self.spec.name == "bang":
-                    check_capacity(front, CHIPS[self.chip])
-            except XpilerError as error:
-                raise RunError("XP501", f"the emitted text is refused: {error.message}") from None
-            self._oracle = oracle_of(front, Options(chip=self.chip))
-        return self._oracle
-
-    def __call__(self, data: InputSet, outputs: dict[str, Array]) -> Written:
-        first = self._oracle is None
-        oracle = self.oracle
-        if first:
-            oracle.start("native", "checked")
-            self.checked = refuse_unsound(oracle, self.problem, data, outputs, "the emitted text is wrong at ")
-        ran = oracle.run("native", self.problem, data.arrays, outputs, budget=NATIVE_SECONDS)
-        return written(ran, self.problem, {**data.arrays, **outputs})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from lift.generalize import generalize
 from lift.lifted import Lifted
 from tvm_xpiler import pipeline
+from tvm_xpiler.artifacts import emit_for
 from tvm_xpiler.core.errors import EmitError, LiftError, XpilerError
 from tvm_xpiler.core.kernels import Problem, ScalarSpec
 from tvm_xpiler.core.platforms import Platform
@@ -177,7 +178,7 @@ class Generalizer:
                     plan = general_plan(lifted.func, task.machine, [self.options.scalars, odd])
             except ScheduleError as error:
                 raise EmitError("XP401", str(error).splitlines()[0]) from None
-            emitted[spec] = pipeline.emit_for(spec, lifted.func, problem, plan)
+            emitted[spec] = emit_for(spec, lifted.func, problem, plan)
         examination = self.examined(base)
         refuse_wrong_source(self.source, examination)
         result, tried = pipeline.judged(session, problem, lifted, examination, emitted), 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from tvm_xpiler.core.tir import PrimFunc, SBlock, SBlockRealize
 
 
-def as_parameters(func: PrimFunc) -> PrimFunc:
-    """Pass the buffers between kernels in from outside, after the parameters: device code cannot allocate global memory."""
+def as_parameters(func: PrimFunc, names: Container[str] | None = None) -> PrimFunc:
+    """Pass the buffers between kernels, or those of such names, in from outside, after the parameters.
+
+    Device code cannot allocate global memory.
+    """
     root = func.body.block
-    held = [b for b in root.alloc_buffers if b.scope() == "global"]
-    own = [b for b in root.alloc_buffers if b.scope() != "global"]
+    held = [b for b in root.alloc_buffers if b.scope() == "global" and (names is None or str(b.name) in names)]
+    own = [b for b in root.alloc_buffers if not any(b.same_as(h) for h in held)]
     if not held:
         return func
     body = SBlockRealize([], True, SBlock([], [], [], "root", root.body, alloc_buffers=own))

@@ -22,7 +22,11 @@ def warp_limits(nest: Any, lanes: int) -> Iterator[tuple[str, str, str]]:
     _warps(nest, 1, extents, holders)
     for name, inside in holders.items():
         if inside > 1:
-            yield "fragment", name, f"block '{name}' computes on fragments, which belong to a whole warp, in a loop over {inside} of its lanes"
+            yield (
+                "fragment",
+                name,
+                f"block '{name}' computes on fragments, which belong to a whole warp, in a loop over {inside} of its lanes",
+            )
     if holders and max(extents) % lanes:
         name = next(iter(holders))
         yield "fragment", name, f"block '{name}' computes on fragments of {lanes} lanes, and threadIdx.x has {max(extents)}"
