@@ -15,7 +15,7 @@ UNIT = "bang.unit"
 """The note on a block that names its unit, one of :data:`UNITS`."""
 AHEAD = "bang.ahead"
 """The note on a block whether a core copies the next piece while it computes one: 0 or 1."""
-UNITS = ("vector", "reduction", "matrix", "convolution", "transpose", "scalar")
+UNITS = ("vector", "reduction", "matrix", "cluster", "convolution", "transpose", "scalar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Refusal:
     """Why a block has no such kernel.
 
     Attributes:
-        limit: ``nram`` or ``wram``, which smaller pieces may keep; ``unit``: the block is nothing for it; ``unread``: the schedule says
+        limit: ``nram``, ``wram`` or ``sram``, which smaller pieces may keep; ``unit``: the block is nothing for it; ``unread``: the schedule says
             what means nothing here; ``block``: it is no loop nest around one assignment.
         block: Its name.
         message: One sentence, with the numbers.
@@ -134,5 +134,5 @@ def _asked(loops: Sequence[Any], realize: Any) -> Asked | Refusal:
             cuts.append((it.var, tuple(n for _, n in parts[1:])))
     if vectors:
         unit = "vector"
-    ahead = bool(int(notes[AHEAD])) if AHEAD in notes else None if unit is None else False
+    ahead = bool(int(notes[AHEAD])) if AHEAD in notes else None if unit in {None, "cluster"} else False
     return Asked(unit, tuple(along), int(vectors[0].extent) if vectors else None, tuple(cuts), ahead)

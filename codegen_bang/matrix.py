@@ -92,7 +92,7 @@ def matrix_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel |
     if len(refusals) == len(tiles):
         return refusals[min(tiles, key=lambda t: t.rows * t.depth)]
     tile = min((t for t in tiles if t not in refusals), key=lambda t: _cost(seen, t, chip))
-    return _Writer(seen, tile, name, chip).kernel()
+    return MatrixWriter(seen, tile, name, chip).kernel()
 
 
 def factors_of(stage: Stage) -> tuple[Any, Any] | None:
@@ -158,7 +158,7 @@ def _tiles(c: Contraction, asked: Asked) -> list[Tile]:
 def _unfit(c: Contraction, t: Tile, chip: Chip) -> Refusal | None:
     """Say why tiles do not fit on the chip; None where they do."""
     size, copies = BYTES[c.a.dtype], 2 if t.ahead else 1
-    steps = _steps(c, t)
+    steps = steps_of(c, t)
     results = (2 if t.tiles > 1 and t.ahead else 1) + (steps > 1)
     nram = copies * t.rows * t.depth * size + results * t.rows * LANES * 4
     if c.turned:
@@ -171,7 +171,8 @@ def _unfit(c: Contraction, t: Tile, chip: Chip) -> Refusal | None:
     return None
 
 
-def _steps(c: Contraction, t: Tile) -> int:
+def steps_of(c: Contraction, t: Tile) -> int:
+    """Return how many pieces of the depth a tile adds up."""
     return prod((axis.extent for axis in c.outer), start=-(-c.depth.extent // t.depth))
 
 
@@ -181,16 +182,16 @@ def _tasks(c: Contraction, t: Tile) -> int:
 
 def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
     """Estimate the time of the busiest core, as :mod:`tvm_xpiler.verify.estimate` counts it."""
-    size, steps = BYTES[c.a.dtype], _steps(c, t)
+    size, steps = BYTES[c.a.dtype], steps_of(c, t)
 
     def copy(pieces: int, piece: int) -> float:
         return RATES.call + pieces * max(piece, RATES.piece) * RATES.transfer
 
-    rows = copy(1, t.rows * t.depth * size) if _packed(c.a, c, t) else copy(t.rows, t.depth * size)
+    rows = copy(1, t.rows * t.depth * size) if together(c.a, c, t) else copy(t.rows, t.depth * size)
     if c.turned:
         weights = copy(t.depth, LANES * size) + 2 * RATES.call + t.depth * LANES * size * (1 + RATES.near)
     else:
-        weights = copy(1, LANES * t.depth * size) if _packed(c.b, c, t) else copy(LANES, t.depth * size)
+        weights = copy(1, LANES * t.depth * size) if together(c.b, c, t) else copy(LANES, t.depth * size)
     product = RATES.call + t.rows * t.depth * LANES * RATES.product
     out = copy(1, t.rows * LANES * 4) if c.column.extent == LANES else copy(t.rows, LANES * 4)
     if steps == 1:
@@ -203,18 +204,18 @@ def _cost(c: Contraction, t: Tile, chip: Chip) -> float:
     return -(-_tasks(c, t) // (chip.clusters * CORES)) * (before + loop)
 
 
-def _packed(o: Operand, c: Contraction, t: Tile) -> bool:
+def together(o: Operand, c: Contraction, t: Tile) -> bool:
     """Say whether the rows of an operand's tile lie behind one another."""
     return o.along == 1 and o.across == c.depth.extent == t.depth
 
 
-class _Writer:
+class MatrixWriter:
     """Writes the kernel of one contraction."""
 
     def __init__(self, c: Contraction, t: Tile, name: str, chip: Chip) -> None:
         self.c, self.t, self.name, self.chip = c, t, name, chip
         self.text, self.buffers = frame(
-            c.stage, ("rows", "sum", "part", "slice", "turned", "weights", "m", "into", "from", "first", "step")
+            c.stage, ("rows", "sum", "part", "slice", "turned", "weights", "shared", "share", "mine", "turn", "m", "from", "first", "step")
         )
         self.i, self.j, self.k = (self.text.name(axis.var) for axis in (c.row, c.column, c.depth))
         self.ctype, self.size = TYPES[c.a.dtype], f"sizeof({TYPES[c.a.dtype]})"
@@ -223,7 +224,7 @@ class _Writer:
 
     def kernel(self) -> Kernel:
         c, t = self.c, self.t
-        steps, twice = _steps(c, t), 2 if t.ahead else 1
+        steps, twice = steps_of(c, t), 2 if t.ahead else 1
         row_tasks, columns = -(-c.row.extent // (t.rows * t.tiles)), c.column.extent // LANES
         held = {"rows": (self.ctype, twice * t.rows * t.depth), "sum": ("float", (twice if t.tiles > 1 else 1) * t.rows * LANES)}
         if steps > 1:
@@ -278,7 +279,7 @@ class _Writer:
     # ---- several steps of the depth ----
     def depth_in_turn(self) -> None:
         c, t = self.c, self.t
-        steps, cuts = _steps(c, t), -(-c.depth.extent // t.depth)
+        steps, cuts = steps_of(c, t), -(-c.depth.extent // t.depth)
         self.put(f"__bang_write_zero(sum, m * {LANES});")
         if t.ahead:
             with self.lines.block():
@@ -340,7 +341,7 @@ class _Writer:
     def copy(self, target: str, o: Operand, count: str, way: str, wait: bool) -> None:
         call = "__memcpy" if wait else "__memcpy_async"
         place = f"&{self.text.at(source(o.load), o.load.indices)}"
-        if _packed(o, self.c, self.t):
+        if together(o, self.c, self.t):
             self.put(f"{call}({target}, {place}, {count} * n * {self.size}, {way});")
         else:
             self.put(f"{call}({target}, {place}, n * {self.size}, {way}, n * {self.size}, {o.across} * {self.size}, {count} - 1);")

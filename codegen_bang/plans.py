@@ -6,6 +6,7 @@ import math
 from contextlib import suppress
 
 from codegen_bang.asked import AHEAD, UNIT, Asked, Refusal, requests
+from codegen_bang.cluster import cluster_kernel
 from codegen_bang.convolution import convolution_kernel
 from codegen_bang.kernel import Kernel, scalar_kernel
 from codegen_bang.matrix import matrix_kernel
@@ -28,6 +29,7 @@ _MOST_STAGES = 12  # of which each is tried as part of another
 
 _MAKERS = {
     "matrix": matrix_kernel,
+    "cluster": cluster_kernel,
     "convolution": convolution_kernel,
     "transpose": transpose_kernel,
     "vector": vector_kernel,
@@ -57,7 +59,7 @@ def best(stage: Stage, name: str, chip: Chip, asked: Asked) -> Kernel | Refusal:
     if kernels:
         return min(kernels, key=lambda kernel: kernel.cost)
     refusals = [found for found in made if isinstance(found, Refusal)]
-    return min(refusals, key=lambda r: ("nram", "wram", "unread", "unit").index(r.limit))  # the nearest to a kernel
+    return min(refusals, key=lambda r: ("nram", "wram", "sram", "unread", "unit").index(r.limit))  # the nearest to a kernel
 
 
 def bang_plan(func: PrimFunc, machine: Machine, only: str | None = None) -> Plan:
@@ -155,7 +157,7 @@ def _limit(sch: Schedule, machine: Machine, original: IRModule | None) -> Broken
     before = original if original is not None else sch.mod
     made = kernels_of(sch.mod, before["main"], CHIPS[machine.name])
     if isinstance(made, Refusal):
-        return Broken(made.limit, (made.block,), made.message, made.limit in {"nram", "wram"})
+        return Broken(made.limit, (made.block,), made.message, made.limit in {"nram", "wram", "sram"})
     beyond = overrun(original, sch.mod) if original is not None else None
     return Broken("bounds", (beyond.block,), beyond.message, False) if beyond is not None else None
 

@@ -230,7 +230,7 @@ class _Repair:
         suspects = {
             "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",), "parted": ("decompose_reduction", "compute_at", "reverse_compute_at"),
             "unrolled": ("unroll",), "reduction": ("split", "bind", "fuse"), "fragment": ("tensorize", "cache_read", "cache_write", "set_scope"), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
-            "nram": ("split", "vectorize", "annotate"), "wram": ("split", "annotate"), "unit": ("annotate", "vectorize"), "unread": ("annotate", "vectorize", "split", "fuse", "bind", "parallel", "unroll"), "block": ("compute_at", "reverse_compute_at", "decompose_reduction", "cache_read", "cache_write", "set_scope"),
+            "nram": ("split", "vectorize", "annotate"), "wram": ("split", "annotate"), "sram": ("split", "annotate"), "unit": ("annotate", "vectorize"), "unread": ("annotate", "vectorize", "split", "fuse", "bind", "parallel", "unroll"), "block": ("compute_at", "reverse_compute_at", "decompose_reduction", "cache_read", "cache_write", "set_scope"),
         }.get(broken.limit, ())  # fmt: skip
         last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]
         meant = _meant(broken.blocks, done)

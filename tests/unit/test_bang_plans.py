@@ -130,6 +130,36 @@ def test_windows_that_slide_are_the_matrix_units(rows: int, step: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "place"), [(64, "j * 160 + k"), (70, "j * 160 + k"), (64, "k * 256 + j"), (70, "k * 256 + j"), (3, "j * 160 + k")]
+)
+def test_a_cluster_reads_its_rows_once(rows: int, place: str) -> None:
+    text = f"""
+void product(const float* a, const float* b, float* y) {{
+  for (int i = 0; i < {rows}; i++)
+    for (int j = 0; j < 256; j++) {{
+      float sum = 0;
+      for (int k = 0; k < 160; k++) sum += a[i * 160 + k] * b[{place}];
+      y[i * 256 + j] = sum;
+    }}
+}}
+"""
+    options = Options(sets=3, prove=True, plan=_plan('annotate(y, "bang.unit", "cluster")'))
+    target = translate(SourceFile("product.c", text), "bang", options).targets["bang"]
+    assert target.verdicts[0].grade in {"bounded", "proved"}, target.verdicts
+    assert "__mlu_shared__" in target.emitted.text
+    assert "__sync_cluster();" in target.emitted.text
+    assert "SRAM2NRAM" in target.emitted.text
+
+
+def test_what_does_not_fit_a_cluster_says_so() -> None:
+    func = _function("contraction", n=4096, depth=4096)
+    broken = _broken('a, b = split(y.i, [None, 2048])\nc, d = split(y.r, [None, 1024])\nannotate(y, "bang.unit", "cluster")', func)
+    assert broken is not None
+    assert broken.limit in {"nram", "wram", "sram"}
+    assert "are there" in broken.message
+
+
+@pytest.mark.parametrize(
     ("operator", "text", "limit", "said"),
     [
         ("elementwise", "f = fuse(y.i, y.j)\nvectorize(f)", None, ""),
@@ -146,6 +176,9 @@ def test_windows_that_slide_are_the_matrix_units(rows: int, step: int) -> None:
         ("convolution", 'c, d = split(y.o, [None, 32])\nannotate(y, "bang.unit", "convolution")', "unread", "groups of 64"),
         ("convolution", 'c, d = split(y.q, [None, 3])\nannotate(y, "bang.unit", "convolution")', "unread", "rows and the channels"),
         ("contraction", 'annotate(y, "bang.unit", "convolution")', "unit", "no convolution"),
+        ("contraction", 'a, b = split(y.i, [None, 128])\nannotate(y, "bang.unit", "cluster")', None, ""),
+        ("contraction", 'annotate(y, "bang.unit", "cluster")\nannotate(y, "bang.ahead", 0)', "unread", "copied ahead"),
+        ("elementwise", 'annotate(y, "bang.unit", "cluster")', "unit", "no contraction"),
         ("transpose", 'annotate(y, "bang.ahead", 1)\nvectorize(y.j)', None, ""),
         ("sum", 'annotate(y, "bang.unit", "reduction")\nannotate(y, "bang.ahead", 1)', "unit", "copied ahead"),
     ],
