@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tvm_xpiler import Options, lift, pipeline, translate
+from tvm_xpiler import Options, artifacts, lift, translate
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import gpu_machine
@@ -119,7 +119,7 @@ def test_the_way_out_may_be_turned() -> None:
 
 @pytest.mark.parametrize("how", ["wrong", "refused"])
 def test_a_plan_that_fails_gives_way_to_a_plainer_one(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    made = pipeline.emit_simt
+    made = artifacts.emit_simt
     calls = []
 
     def wrong(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | None) -> Emitted:
@@ -129,7 +129,7 @@ def test_a_plan_that_fails_gives_way_to_a_plainer_one(monkeypatch: pytest.Monkey
             raise EmitError("XP401", "the emitted text is rejected")
         return replace(emitted, text=emitted.text.replace("0.0f", "1.0f")) if plan is None else emitted
 
-    monkeypatch.setattr(pipeline, "emit_simt", wrong)
+    monkeypatch.setattr(artifacts, "emit_simt", wrong)
     options = Options(scalars={"M": 32, "N": 32, "K": 32}, grid=(2, 2, 1), block=(16, 16, 1), sets=2)
     result = translate(SourceFile("dense.cu", DENSE.format("float", "float", "float", "sum + bias[col]")), "cuda", options)
     target = result.targets["cuda"]
