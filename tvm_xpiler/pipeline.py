@@ -132,7 +132,7 @@ def translate(
     examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed))
     refuse_wrong_source(source, examination)
     found = session.timed("emit and verify", lambda: _judge(session, problem, lifted, specs, examination))
-    if not found.ok and examination.blocks_run < examination.blocks_total:
+    if not all(t.ok for t in found.targets.values()) and examination.blocks_run < examination.blocks_total:
         # The source may race, or leave its buffers, in blocks that were not looked at.
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
         refuse_wrong_source(source, examination)
@@ -213,7 +213,9 @@ def _judge(session: Session, problem: Problem, lifted: Lifted, specs: Sequence[T
             name: replace(target, planned=replace(planned[name], source="rules", notes=(*planned[name].notes, note)))
             for name, target in again.targets.items()
         }
-        result = _Judged({**result.targets, **kept}, {**result.refused, **again.refused})
+        targets = {**result.targets, **kept}
+        refused = {**result.refused, **again.refused}
+        result = _Judged(targets, {name: error for name, error in refused.items() if name not in targets})
     given = {name for name, found in planned.items() if found.source == "given"}
     for spec in specs:
         if not result.right(spec.name) and spec.name not in given and _has_plan(spec, lifted):
