@@ -70,7 +70,7 @@ def main() -> None:
                 target.pop("text", None)
         if o.json:
             o.json.write_text(json.dumps(kept))
-    print(f"{'from':6} {'to':6} {'verified':>9} {'failed':>7} {'refused':>8} {'limit':>6}   bounded proved")
+    print(f"{'from':6} {'to':6} {'verified':>9} {'failed':>7} {'refused':>8} {'others':>6}   bounded proved")
     print("\n".join(rows))
     for source, r in late:
         print(

@@ -259,7 +259,7 @@ def _written(c: Convolution, b: Band, name: str, chip: Chip) -> Kernel:
         if c.row is not None:
             lines.put(f"const int {y} = {start};")
         lines.put(f"const int m = {length(y, b.rows, c.rows)};")
-        one(lines, turn)
+        one(turn)
     else:
         lines.put(f"const int first = {start}, last = smaller(first + {b.rows * b.bands}, {c.rows});")
         in_turn(lines, turn, y, b.rows, b.ahead)

@@ -267,7 +267,7 @@ class MatrixWriter:
         if t.tiles == 1:
             self.put(f"const int {self.i} = {start};")
             self.put(f"const int m = {length(self.i, t.rows, c.row.extent)};")
-            one(self.lines, turn)
+            one(turn)
             return
         end = f"smaller(first + {t.rows * t.tiles}, {c.row.extent})"
         self.put(f"const int first = {start}, last = {end};")

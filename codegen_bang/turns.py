@@ -56,7 +56,7 @@ class Turn:
     made: int
 
 
-def one(lines: Lines, turn: Turn) -> None:
+def one(turn: Turn) -> None:
     """Write the steps of a single tile."""
     turn.load(turn.operand, True)
     turn.compute(turn.result, turn.operand)
@@ -68,7 +68,7 @@ def in_turn(lines: Lines, turn: Turn, position: str, size: int, ahead: bool) -> 
     if not ahead:
         with lines.block(f"for (int {position} = first; {position} < last; {position} += {size})"):
             lines.put(f"const int m = smaller({size}, last - {position});")
-            one(lines, turn)
+            one(turn)
         return
     with lines.block():
         lines.put(f"const int {position} = first, m = smaller({size}, last - first);")

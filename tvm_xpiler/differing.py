@@ -50,7 +50,7 @@ class Difference:
 
 
 def first_difference(
-    original: PrimFunc, other: PrimFunc, spec: TargetSpec, problem: Problem, plan: Plan | None, seed: int = 0, int_range: int = 100
+    original: PrimFunc, other: PrimFunc, spec: TargetSpec, problem: Problem, plan: Plan | None, seed: int, int_range: int
 ) -> Difference | None:
     """Run a function beside the original, buffers between blocks made visible where both have them, and find the first that differs.
 
@@ -61,7 +61,7 @@ def first_difference(
         problem: The parameters of both.
         plan: The schedule of ``other``; that of the rules by default.
         seed: Of the inputs.
-        int_range: Of integers in them.
+        int_range: Of integers in them, as the examination of the source found it: what they index must be there.
 
     Returns:
         The difference; None where none is seen so, as when the schedule leaves a buffer out.

@@ -73,7 +73,7 @@ def mend(func: PrimFunc, kernel: str | Path | SourceFile, options: Options | Non
     inputs = [{t.name: s.arrays[t.name].reshape(shapes[t.name]) for t in problem.tensors if t.role == "in"} for s in sets]
     done = mend_maps(func, reference, inputs, seconds)
     if isinstance(done, Unmended):
-        where = first_difference(lifted.func, func, spec, problem, Plan(), session.options.seed)
+        where = first_difference(lifted.func, func, spec, problem, Plan(), session.options.seed, examination.int_range)
         return done if where is None else replace(done, reason=f"{done.reason}; {where}")
     against = failing(replace(lifted, func=done.func), Plan())
     return Unmended(f"mended, it is still wrong: {against}", done.runs, done.seconds) if against else done

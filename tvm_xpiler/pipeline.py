@@ -149,7 +149,12 @@ def translate(
         raise next(iter(found.refused.values()))
     if not all(t.ok for t in found.targets.values()):
         refuse_wrong_source(source, examination, "XP203")
-        found = replace(found, targets={name: _localized(target, problem, lifted, options) for name, target in found.targets.items()})
+        found = replace(
+            found,
+            targets={
+                name: _localized(target, problem, lifted, options.seed, examination.int_range) for name, target in found.targets.items()
+            },
+        )
     return Translation(source, problem, examination, lifted, found.targets, session.seconds, found.refused)
 
 
@@ -173,11 +178,11 @@ class _Judged:
         return _Judged({**self.targets, **noted}, {name: error for name, error in self.refused.items() if name not in noted})
 
 
-def _localized(target: Target, problem: Problem, lifted: Lifted, options: Options) -> Target:
+def _localized(target: Target, problem: Problem, lifted: Lifted, seed: int, int_range: int) -> Target:
     """Return a target with a note of where its wrong result begins, where that is seen."""
     if target.ok or lifted.grade != "A" or not any(verdict.mismatch for verdict in target.verdicts):
         return target
-    where = first_difference(lifted.func, lifted.func, target.spec, problem, target.emitted.plan, options.seed)
+    where = first_difference(lifted.func, lifted.func, target.spec, problem, target.emitted.plan, seed, int_range)
     return target if where is None else replace(target, emitted=replace(target.emitted, notes=(*target.emitted.notes, str(where))))
 
 

@@ -46,11 +46,11 @@ def test_the_first_block_that_is_wrong_is_named(target: str, place: int) -> None
     other, block = _edited(func, place)
     (spec,) = target_specs([target])
     problem = Session(SOURCE, None, Options()).problem()
-    found = first_difference(func, other, spec, problem, None)
+    found = first_difference(func, other, spec, problem, None, 0, 100)
     assert isinstance(found, Difference)
     assert found.block == block
     assert f"block '{found.block}' is the first that is wrong" in str(found)
-    assert first_difference(func, func, spec, problem, None) is None
+    assert first_difference(func, func, spec, problem, None, 0, 100) is None
 
 
 def test_what_cannot_be_mended_says_where_it_is_wrong() -> None:
