@@ -19,11 +19,13 @@ from tvm_xpiler.core.tir import PrimFunc, ScheduleError
 from tvm_xpiler.pipeline import Target, Translation
 from tvm_xpiler.schedule.general import general_plan
 from tvm_xpiler.schedule.proposal import Task
+from tvm_xpiler.schedule.query import largest_divisor
 from tvm_xpiler.session import Options, Session, refuse_wrong_source
 from tvm_xpiler.verify.verdict import Examination, Verdict, examine
 
 ALL = "all"
 _STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TRIED, _WIDEST = 64, 64  # sizes that are looked at, and the widest vector or tile that should not divide one
 _FAR = (5, 17, 41, 11, 29, 71, 8, 23, 53, 13, 37, 61)  # steps from the base; far enough apart to tell a quotient from a line
 _MOST = 300  # steps from the base to the larger size that is tried
 
@@ -93,6 +95,11 @@ class Generalizer:
     def moved(self, **steps: float) -> dict[str, float]:
         """Return the base values moved by some multiples of each scalar's step."""
         return {**self.options.scalars, **{n: self.options.scalars[n] + k * self.steps[n] for n, k in steps.items()}}
+
+    def undivided(self, name: str, first: int) -> int:
+        """Return by how many steps, ``first`` or some more, a scalar is moved to a size that no width of a vector or tile divides."""
+        base, step = self.options.scalars[name], self.steps[name]
+        return min(range(first, first + _TRIED), key=lambda k: largest_divisor(int(base + k * step), _WIDEST))
 
     def lifted(self) -> Lifted:
         """Return the form for all values of the scalars that can be left open; which ones stay, and why, is in ``assumed``.
@@ -168,7 +175,7 @@ class Generalizer:
         """Lift, emit once for each target, and verify at sizes that the form was made from and at others."""
         lifted = self.lifted()
         base, problem, session = self.base, self.base.problem, self.base.session
-        odd = self.moved(**{name: 2 * i + 3 for i, name in enumerate(self.dtypes)})
+        odd = self.moved(**{name: self.undivided(name, 2 * i + 3) for i, name in enumerate(self.dtypes)})
         emitted = {}
         for spec in specs:
             task = Task.of(lifted.func, spec)

@@ -19,6 +19,9 @@ from tvm_xpiler.schedule.traces import plan_from_schedule
 T = TypeVar("T")
 _REGISTERS = 8  # accumulators that hide the latency of an addition
 _PANEL_BYTES = 1 << 19  # an operand from this size on is packed, panel by panel
+_STEP = 4  # elements that neighbouring windows lie apart, at most, for vectors of them to pay
+_PART = 4  # of a register, at least, that a vector of a short loop fills
+_WINDOW = 32  # elements of a window that are unrolled
 _PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
 
 
@@ -50,7 +53,7 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) 
         if done is not None:
             sch = done
             continue
-        for rule in (_packed_panels, _column_tile, packed_columns, _vector_reduction, _vectorize_last, _parallel_only):
+        for rule in (_packed_panels, _column_tile, packed_columns, _vector_reduction, _windows, _vectorize_last, _parallel_only):
             done = _attempt(sch, module, name, rule, lanes)
             if done is not None:
                 sch = done
@@ -97,13 +100,16 @@ def _partial(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> str | N
 def _reduction_width(seen: BlockFacts, lanes: int) -> int:
     """Return how many partial results a reduction gets; 0 where it does not run along contiguous memory."""
     reduce = [i for i, r in enumerate(seen.reduces) if r]
-    if not reduce or seen.extents[reduce[-1]] < 2 * lanes or seen.extents[reduce[-1]] % lanes:
+    if not reduce or seen.extents[reduce[-1]] < 2 * lanes:
         return 0
     last = reduce[-1]
     if not any(s is not None and s[last] == 1 for s in seen.strides[1:]) or any(
         s is None or s[last] not in (0, 1) for s in seen.strides[1:]
     ):
         return 0
+    if seen.extents[last] % lanes:
+        odd = largest_divisor(seen.extents[last], lanes)
+        return odd if 2 * odd > lanes else 0
     return lanes * next((m for m in (4, 2, 1) if seen.extents[last] % (lanes * m) == 0 and seen.extents[last] >= 2 * lanes * m), 1)
 
 
@@ -115,15 +121,16 @@ def _row_vector(sch: Schedule, name: str, lanes: int) -> None:
     spatial = [i for i in range(1, len(loops)) if not shape.reduces[i] and shape.extents[i] > 1]
     reduce = [i for i in range(1, len(loops)) if shape.reduces[i]]
     moving = [i for i in spatial if shape.strides[0][i] == 1 and all(s[i] in (0, 1) for s in shape.strides)]
-    if not moving or shape.extents[moving[-1]] % lanes:
+    width = _vector_width(shape.extents[moving[-1]], lanes) if moving else 0
+    if not width:
         return
     axis = moving[-1]
-    vectors = shape.extents[axis] // lanes
+    vectors = shape.extents[axis] // width
     vector = loops[axis]
     outer = [loops[i] for i in spatial if i != axis]
     inner = [loops[i] for i in reduce]
     if vectors > 1:
-        many, vector = sch.split(vector, [None, lanes])
+        many, vector = sch.split(vector, [None, width])
         if inner and vectors <= _REGISTERS:
             sch.unroll(many)
             inner.append(many)
@@ -168,6 +175,13 @@ def _odd_width(extent: int, lanes: int) -> int:
     return best if 2 * best > -(-best // lanes) * lanes else 0
 
 
+def _vector_width(extent: int, lanes: int) -> int:
+    """Return how many elements of a loop make a vector, all vectors alike: a register, what LLVM cuts into some, or part of one; 0 for too few."""
+    if extent % lanes == 0:
+        return lanes
+    return _odd_width(extent, lanes) or (extent if lanes <= _PART * extent < _PART * lanes else 0)
+
+
 def _contiguous(seen: BlockFacts, axis: int) -> bool:
     """Every access moves by one element or none along ``axis``, and the write moves."""
     return seen.strides[0] is not None and seen.strides[0][axis] == 1 and all(s is not None and s[axis] in (0, 1) for s in seen.strides)
@@ -203,6 +217,33 @@ def _packed_panels(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
     sch.vectorize(sch.get_loops(packed)[-1])
     init = sch.decompose_reduction(block, ko)
     sch.vectorize(sch.get_loops(init)[-1])
+    return True
+
+
+def _windows(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Reductions whose reads move by a few elements where the output is contiguous, as those of windows do: a vector of outputs, small windows unrolled."""
+    spatial = [i for i, r in enumerate(seen.reduces) if not r]
+    if seen.reduction == 1 or not spatial:
+        return False
+    axis = spatial[-1]
+    width = _vector_width(seen.extents[axis], lanes)
+    steps = [s[axis] if s is not None else None for s in seen.strides]
+    if not width or steps[0] != 1 or any(s is None or not 0 <= s <= _STEP for s in steps):
+        return False
+    loops = list(sch.get_loops(block))
+    outer = [loops[i] for i in spatial[:-1]]
+    reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
+    column, vector = sch.split(loops[axis], [None, width])
+    sch.reorder(*outer, column, *reduce, vector)
+    sch.vectorize(vector)
+    unrolled = 1
+    for loop in reversed(reduce):
+        unrolled *= int(sch.get(loop).extent)
+        if unrolled > _WINDOW:
+            break
+        sch.unroll(loop)  # so that LLVM reads once what the windows of a vector share
+    _outer_parallel(sch, [*outer, column], seen)
+    sch.vectorize(sch.get_loops(sch.decompose_reduction(block, reduce[0]))[-1])
     return True
 
 
