@@ -25,11 +25,12 @@ from tvm_xpiler.core.tir import IRModule, structural_hash
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
-from tvm_xpiler.schedule.space import Place, crossed, mutated, places, structures
+from tvm_xpiler.schedule.space import Place, crossed, mutated, places, structures, values
 
 _BATCH = 8
-_POPULATION = 48
+_POPULATION = 32
 _COSTLY = 16  # in place of it where plans name intrinsics, which take long to apply
+_LITTERS = 2  # attempts to fill a population
 _RANDOM_SHARE = 0.2
 _EXPLORATION = 0.5
 _PATIENCE = 5  # batches without a better plan, to each root, before the search ends early
@@ -153,6 +154,7 @@ class Search:
         self.rng = random.Random(seed)
         self.batch, self.fits = batch, fits
         self.times: dict[int, float] = {}  # by hash of the module
+        self.done_with: set[Plan] = set()  # plans whose modules were measured, or are none
         self.trials: list[Trial] = []
         self.unbuilt = 0
         self.lost = ""  # why nothing can be measured at all
@@ -304,22 +306,18 @@ class Search:
     def _breed(self, node: Node, count: int) -> list[Plan]:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
         pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
-        parents = [plan for _, plan in node.found[:6]] or [node.plan]
         size = max(count, _COSTLY) if any(step.op == "tensorize" for step in node.plan.steps) else _POPULATION
-        for attempt in range(2 * size if node.opened else 1):
-            if len(pool) >= size:
-                break
-            plan = node.plan if attempt == 0 and not node.found else self.rng.choice(parents)
-            if node.opened and (attempt or node.found):
-                if len(parents) > 1 and self.rng.random() < 0.3:
-                    plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
-                plan = mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)
-            made = self._checked(plan)
-            if made is not None and made[0] not in self.times and made[0] not in pool:
-                pool[made[0]] = (plan, self.describe(made[1]))
+        for _ in range(_LITTERS):
+            for plan in self._litter(node, size - len(pool)):
+                made = self._checked(plan)
+                if made is None or made[0] in self.times:
+                    self.done_with.add(plan)
+                elif made[0] not in pool:
+                    pool[made[0]] = (plan, self.describe(made[1]))
         if not pool:
             return []
         entries = list(pool.values())
+        self.rng.shuffle(entries)
         scores = self.ranker.scores([row for _, row in entries])
         order = [entries[int(i)][0] for i in np.argsort(-scores, kind="stable")]
         lucky = max(1, round(count * _RANDOM_SHARE)) if self.ranker.trained and count > 1 else count
@@ -327,6 +325,20 @@ class Search:
         rest = [p for p in order if p not in picked]
         self.rng.shuffle(rest)
         return picked + rest[: count - len(picked)]
+
+    def _litter(self, node: Node, size: int) -> list[Plan]:
+        """Return up to so many plans of a node's structure by mutation and crossover, in an order in which neighbours share their first steps.
+
+        Plans that are known to be measured, or illegal, are left out, so that none is applied twice.
+        """
+        parents = [plan for _, plan in node.found[:6]] or [node.plan]
+        born: dict[Plan, None] = {} if node.found else {node.plan: None}
+        for _ in range(size if node.opened else 0):
+            plan = self.rng.choice(parents)
+            if len(parents) > 1 and self.rng.random() < 0.3:
+                plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
+            born[mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)] = None
+        return sorted((plan for plan in born if plan not in self.done_with), key=lambda plan: values(plan, node.opened))
 
     def _checked(self, plan: Plan) -> tuple[int, IRModule] | None:
         done = self.replay.apply(plan)
@@ -362,6 +374,7 @@ class Search:
             unbuilt = isinstance(result, Unfit) and result.kind == "build"
             if isinstance(result, Measured) or result.kind != "server":  # a machine that was lost says nothing of the candidate
                 self.times[key] = seconds
+                self.done_with.add(plan)
                 if self.records is not None and not unbuilt:
                     self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
                 rows.append(self.describe(done.module))

@@ -56,6 +56,12 @@ def _shaped(plan: Plan) -> set[str]:
     return taken
 
 
+def values(plan: Plan, opened: tuple[Place, ...]) -> tuple[int, ...]:
+    """Return the numbers of a plan at places, in their order."""
+    factors = [(plan.steps[place.step].args[1], place.position) for place in opened]
+    return tuple(f[at] for f, at in factors if isinstance(f, tuple) and isinstance(f[at], int))  # type: ignore[misc]
+
+
 def with_value(plan: Plan, place: Place, value: int) -> Plan:
     """Return the plan with another number at a place."""
     step = plan.steps[place.step]
