@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tvm_xpiler.core.tir import PrimFunc, ScheduleError, with_reciprocals
+from tvm_xpiler.core.tir import REFUSED, PrimFunc, with_reciprocals
 from tvm_xpiler.schedule.apply import new_schedule
 from tvm_xpiler.schedule.query import blocks
 
@@ -22,7 +22,7 @@ def _one_form_of_quotients(func: PrimFunc) -> PrimFunc:
         if type(value).__name__ == "Div" and type(value.a).__name__ == "FloatImm" and float(value.a.value) == 1.0:
             try:
                 sch.compute_inline(block)
-            except ScheduleError:
+            except REFUSED:
                 continue  # an output
     return with_reciprocals(sch.mod["main"])
 

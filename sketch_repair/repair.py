@@ -14,7 +14,7 @@ from sketch_repair.encode import Encoding
 from sketch_repair.localize import Fragment, fragment
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, Schedule
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule, node_of
 from tvm_xpiler.schedule.limits import Broken, broken_limit
 from tvm_xpiler.schedule.plan import Hole, Name, Plan, Step, leaves, names_used
@@ -165,7 +165,7 @@ class _Repair:
         """Schedule a bare block by the rules after a plan and what was added to it; None where that is refused."""
         try:
             more = suffix + rules_plan(self.func, self.machine, block).steps
-        except ScheduleError:
+        except REFUSED:
             return None
         done = self.replay.apply(Plan(whole.steps + more))
         return None if isinstance(done, Rejected) else (done, more)

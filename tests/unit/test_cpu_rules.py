@@ -1,4 +1,4 @@
-"""What the rules make of CPUs where memory does not lie in whole vectors: windows that step, and rows of odd lengths."""
+"""What the rules make of CPUs where memory does not lie in whole vectors: windows that step, rows of odd lengths, dimensions of one value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import pytest
 
 from tvm_xpiler import Options, translate
 from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.targets import TargetSpec
+from tvm_xpiler.core.tir import parsed
+from tvm_xpiler.schedule.rules import rules_plan
 
 POOL = """
 void pool(const float* x, float* y, int n, int w) {
@@ -31,6 +34,16 @@ void rows(const float* x, float* y, int n, int w) {
   }
 }
 """
+POINTS = """
+@T.prim_func(s_tir=True)
+def main(X: T.Buffer((1, 3, 28, 28), "float32"), W: T.Buffer((16, 3, 1, 1), "float32"), C: T.Buffer((1, 16, 14, 14), "float32")):
+    for n, o, y, x, c, p, q in T.grid(1, 16, 14, 14, 3, 1, 1):
+        with T.sblock("C"):
+            vn, vo, vy, vx, vc, vp, vq = T.axis.remap("SSSSRRR", [n, o, y, x, c, p, q])
+            with T.init():
+                C[vn, vo, vy, vx] = T.float32(0)
+            C[vn, vo, vy, vx] = C[vn, vo, vy, vx] + X[vn, vc, vy * 2 + vp, vx * 2 + vq] * W[vo, vc, vp, vq]
+"""
 
 
 @pytest.mark.parametrize(("text", "width"), [(POOL, 8), (POOL, 24), (ROWS, 33), (ROWS, 39)])
@@ -40,3 +53,8 @@ def test_odd_shapes_are_vectorized(text: str, width: int) -> None:
     result = translate(source, "llvm", Options(scalars={"n": 20, "w": width}, sets=2))
     assert result.ok
     assert "vectorize" in str(result.targets["llvm"].emitted.plan)
+
+
+def test_iterators_of_one_value_are_no_dimensions() -> None:
+    """TVM drops them from the copy of an operand, whose layout is then one of fewer dimensions."""
+    assert "transform_layout" in str(rules_plan(parsed(POINTS), TargetSpec("llvm").machine))

@@ -28,6 +28,21 @@ def main(A: T.Buffer(({rows}, {columns}), "float32"), C: T.Buffer(({rows}, {colu
             vi, vj = T.axis.remap("SS", [i, j])
             C[vi, vj] = T.exp(A[vi, vj] - m[vi])
 """
+SCALED = """
+@T.prim_func(s_tir=True)
+def main(A: T.Buffer((300, 32), "float32"), C: T.Buffer((300, 32), "float32")):
+    m = T.sblock_alloc_buffer((300,))
+    for i, k in T.grid(300, 32):
+        with T.sblock("m"):
+            vi, vk = T.axis.remap("SR", [i, k])
+            with T.init():
+                m[vi] = T.float32(0)
+            m[vi] = m[vi] + A[vi, vk] * A[vi, vk]
+    for i, j in T.grid(300, 32):
+        with T.sblock("C"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            C[vi, vj] = A[vi, vj] / T.sqrt(m[vi] / T.float32(32) + T.float32(1e-5))
+"""
 PRODUCT = """
 @T.prim_func(s_tir=True)
 def main(A: T.Buffer((256, 256), "float32"), B: T.Buffer((256, 256), "float32"), C: T.Buffer((256, 256), "float32")):
@@ -80,3 +95,9 @@ def test_vectors_of_halves(width: int) -> None:
     for target in result.targets.values():
         assert {2: "half2", 4: "four_halves", 8: "uint4"}[width] in target.emitted.text
         assert target.emitted.plan == plan
+
+
+@pytest.mark.parametrize("machine", ["sm_90", "gfx90a"])
+def test_a_reader_with_more_elements_is_no_epilogue(machine: str) -> None:
+    """TVM ends in an internal error where such a reader is inlined into the copy of the result."""
+    assert rules_plan(parsed(SCALED), GPUS[machine]).steps

@@ -18,6 +18,7 @@ os.environ.setdefault("TVM_CUDA_NVCC_NO_FAST_MATH", "1")
 import tvm
 import tvm_ffi
 from tvm import runtime, s_tir, tirx
+from tvm.error import InternalError
 from tvm.ir import IRModule, Range
 from tvm.ir.expr import Call, TensorLoad, TensorRegion
 from tvm.ir.transform import PassContext
@@ -43,12 +44,15 @@ from tvm.tirx.op import register_intrin_lowering
 from tvm_xpiler.core.frames import without_sources
 
 __all__ = [
-    "LOOP_KINDS", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "derived_object", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
+    "LOOP_KINDS", "REFUSED", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "derived_object", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
     "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
 # Schedules check the types of all arguments, which keeps them from crashing; what a type hint means is worked out anew at each call.
 _type_checker._dispatcher = cache(_type_checker._dispatcher)
+
+REFUSED = (ScheduleError, InternalError)
+"""What a primitive raises where it cannot be done: a refusal, or a check inside TVM that fails."""
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
 """What the numbers in ``For.kind`` mean."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import IRModule, PrimFunc, Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, IRModule, PrimFunc, Schedule
 from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.dot_products import dot_products
@@ -82,7 +82,7 @@ def _rows(sch: Schedule, lanes: int) -> Schedule | None:
             trial.parallel(row)
         for name in names:
             _row_vector(trial, name, lanes)
-    except ScheduleError:
+    except REFUSED:
         return None
     return None if overrun(sch.mod, trial.mod) else trial
 
@@ -152,7 +152,7 @@ def _attempt(sch: Schedule, module: IRModule, name: str, rule: Callable[[Schedul
         return None
     try:
         return trial if rule(trial, block, seen, fact) and not overrun(sch.mod, trial.mod) else None
-    except ScheduleError:
+    except REFUSED:
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, Schedule
 from tvm_xpiler.schedule.query import facts
 
 
@@ -26,13 +26,15 @@ def take_in(sch: Schedule, block: Any) -> bool:
         return False
     try:
         sch.reverse_compute_inline(reader)
-    except ScheduleError:
+    except REFUSED:
         return False
     return True
 
 
 def epilogue(sch: Schedule, block: Any) -> Any | None:
-    """Return the only reader of a block's result where it is elementwise, else None."""
+    """Return the only reader of a block's result where it is elementwise, and has no more elements than the result; else None."""
     readers = list(sch.get_consumers(block))
-    seen = facts(sch, readers[0]) if len(readers) == 1 else None
-    return readers[0] if seen is not None and seen.reduction == 1 and sch.get(readers[0]).init is None else None
+    seen, own = facts(sch, readers[0]) if len(readers) == 1 else None, facts(sch, block)
+    if seen is None or seen.reduction > 1 or (own is not None and seen.spatial != own.spatial):
+        return None
+    return readers[0] if sch.get(readers[0]).init is None else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm_xpiler.core.expressions import children
 from tvm_xpiler.core.kernels import DTYPE_BYTES
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, Schedule
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
 _DEAR = frozenset({"exp", "exp2", "pow", "tanh", "erf", "log", "sin", "cos", "sqrt", "rsqrt", "sigmoid", "if_then_else"})
@@ -27,7 +27,7 @@ def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
             continue
         try:
             readers = list(sch.get_consumers(block))
-        except ScheduleError:
+        except REFUSED:
             continue
         if not readers:
             continue
@@ -38,7 +38,7 @@ def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
         trial = sch.copy()
         try:
             trial.compute_inline(trial.get_sblock(name))
-        except ScheduleError:
+        except REFUSED:
             continue
         sch = trial
     return sch
@@ -115,7 +115,7 @@ def _under(trial: Schedule, names: list[str], depth: int) -> bool:
     before = {name: _iterations(trial, trial.get_sblock(name)) for name in names}
     try:
         move_under(trial, names, depth)
-    except ScheduleError:
+    except REFUSED:
         return False
     return all(_iterations(trial, trial.get_sblock(name)) == count for name, count in before.items())
 

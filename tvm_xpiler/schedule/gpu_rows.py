@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, Schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.fusion import move_under, row_depth
 from tvm_xpiler.schedule.query import blocks, nest
@@ -39,7 +39,7 @@ def row_blocks(sch: Schedule, machine: Machine) -> Schedule | None:
         threads = next((n for n in (256, 128, 64) if machine.max_threads >= n and widest >= 2 * n), machine.lanes)
         for name in names:
             _threads(trial, name, threads, machine)
-    except ScheduleError:
+    except REFUSED:
         return None
     return None if overrun(sch.mod, trial.mod) else trial
 
@@ -55,7 +55,7 @@ def _row_threads(sch: Schedule, depth: int, rows: int, machine: Machine) -> Sche
         _, thread = trial.split(row, [None, min(max(machine.lanes, 1 << (rows - 1).bit_length()), _ROW_THREADS, machine.max_threads)])
         trial.bind(trial.get_loops(trial.get_sblock(names[-1]))[0], "blockIdx.x")
         trial.bind(thread, "threadIdx.x")
-    except ScheduleError:
+    except REFUSED:
         return None
     return None if overrun(sch.mod, trial.mod) else trial
 

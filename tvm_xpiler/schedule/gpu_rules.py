@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import PrimFunc, Schedule, ScheduleError
+from tvm_xpiler.core.tir import REFUSED, PrimFunc, Schedule, ScheduleError
 from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.epilogue import written_back
@@ -91,7 +91,7 @@ def _run(
     before = sch.mod
     try:
         return rule(sch, block, seen, machine) and not overrun(before, sch.mod)
-    except ScheduleError:
+    except REFUSED:
         if rule is _bind_only:
             raise
         return False

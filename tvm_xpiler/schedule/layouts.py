@@ -16,11 +16,10 @@ def laid_out(sch: Schedule, block: Any, operand: int, last: Sequence[int]) -> An
     Returns:
         The block that copies.
     """
-    node = sch.get(block)
-    region = [r.min for r in node.reads[operand].region]
-    used = [n for n, it in enumerate(node.iter_vars) if any(mentions(e, it.var) for e in region)]
     copy = sch.reindex(block, ("read", operand))
-    order = [*(n for n in used if n not in last), *last]
+    node = sch.get(block)  # which now reads by its iterators; those of a single value that fell away are no dimensions
+    used = [next(n for n, it in enumerate(node.iter_vars) if mentions(r.min, it.var)) for r in node.reads[operand].region]
+    order = [*(n for n in used if n not in last), *(n for n in last if n in used)]
     if order != used:
         names = {n: f"i{n}" for n in used}
         text = f"lambda {', '.join(names.values())}: ({', '.join(names[n] for n in order)})"
