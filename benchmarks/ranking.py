@@ -1,6 +1,6 @@
 """How well cost models order plans of functions that they have not seen: plans drawn at random are measured, models learn from the other functions.
 
-python benchmarks/ranking.py collect FOLDER [--target llvm|cuda] [--kernels MANIFEST] [--plans 64] [--part I N]
+python benchmarks/ranking.py collect FOLDER [--target llvm|cuda] [--count 100 | --known] [--plans 32] [--part I N]
 python benchmarks/ranking.py judge FOLDER... [--target llvm|cuda]
 """
 
@@ -10,16 +10,18 @@ import argparse
 import math
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from plans import lifted, workloads
+from random_functions import random_function
 
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.training import held_out, measurements
-from tvm_xpiler.tuning import TuneOptions, tune
+from tvm_xpiler.tuning import TuneOptions, search_of
 
 
 class Chance:
@@ -36,19 +38,25 @@ class Chance:
 
 
 def collect(options: argparse.Namespace) -> None:
-    """Measure plans of each function into a database of its own."""
-    every = workloads() + (lifted(options.kernels) if options.kernels else [])
-    part, parts = options.part
-    for name, module in every[part::parts]:
-        folder = options.folders[0] / name.replace(" ", "_").replace("/", "_")
-        try:
-            found = tune(module, TuneOptions(options.plans, records=folder, seed=options.seed, target=options.target, ranker=Chance()))
-        except XpilerError as error:
-            print(f"{name}: {error.code} {error.message}", flush=True)
-            continue
-        ran = [t.seconds for t in found.trials if math.isfinite(t.seconds)]
-        if ran:
-            print(f"{name}: {len(ran)} of {len(found.trials)} ran, {min(ran) * 1e6:.1f} to {max(ran) * 1e6:.1f} us", flush=True)
+    """Measure plans of one function after another into a database, until there are no more or the time is over."""
+    begin, part, parts = time.monotonic(), *options.part
+    tuning = TuneOptions(records=options.folders[0], seed=options.seed, target=options.target, workers=options.workers)
+    numbers = range(options.first + part, options.first + options.count, parts)
+    known = workloads() + (lifted(options.kernels) if options.kernels else [])
+    drawn = known[part::parts] if options.known else (random_function(number, options.bits) for number in numbers)
+    with tuning.meter() as meter:
+        for name, module in drawn:
+            left = options.seconds - (time.monotonic() - begin)
+            if left < 0:
+                break
+            try:
+                found = search_of(module, tuning, meter, Chance(), lambda m: np.zeros(1, np.float32)).run(options.plans, left)
+            except XpilerError as error:
+                print(f"{name}: {error.code} {error.message}", flush=True)
+                continue
+            ran = [t.seconds for t in found.trials if math.isfinite(t.seconds)]
+            if ran:
+                print(f"{name}: {len(ran)} of {len(found.trials)} ran, {min(ran) * 1e6:.1f} to {max(ran) * 1e6:.1f} us", flush=True)
 
 
 def judge(options: argparse.Namespace) -> None:
@@ -72,8 +80,14 @@ def main() -> int:
     parser.add_argument("step", choices=["collect", "judge"])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--target", default="llvm")
-    parser.add_argument("--kernels", type=Path, help="a manifest, whose lifted functions are drawn from, too")
-    parser.add_argument("--plans", type=int, default=64, help="plans of each function")
+    parser.add_argument("--known", action="store_true", help="the tensor expressions of plans.py, in place of functions drawn at random")
+    parser.add_argument("--kernels", type=Path, help="a manifest, whose lifted functions are known, too")
+    parser.add_argument("--first", type=int, default=0, help="number of the first random function")
+    parser.add_argument("--count", type=int, default=100, help="random functions")
+    parser.add_argument("--bits", type=int, default=20, help="logarithm of the most elements of their tensors")
+    parser.add_argument("--plans", type=int, default=32, help="plans of each function")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="when to end")
+    parser.add_argument("--workers", type=int, help="processes that build")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="the I-th of N parts of the functions")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from sketch_repair.repair import Repaired, repair
 from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.messages import Tracker
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.autotune.search import Found, Ranker, Search, Trial
+from tvm_xpiler.autotune.search import Describe, Found, Ranker, Search, Trial
 from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.core.tir import IRModule, PrimFunc, cuda_device, rpc_tracker
@@ -99,34 +99,49 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
         ConfigError: XP001 when the records cannot be used, XP607 when the tracker does not answer.
     """
     options = options or TuneOptions()
+    spec = options.spec
+    if options.tracker is not None:
+        _answering(options.tracker)
+    with options.meter() as meter:
+        ranker = options.ranker or CostModel.pretrained(spec.machine.kind)
+        return search_of(func, options, meter, ranker, lambda m: features(m, spec.machine)).run(options.trials, options.seconds, on_trial)
+
+
+def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Meter, ranker: Ranker, describe: Describe) -> Search:
+    """Return the search of :func:`tune` before it runs, over a meter that may serve many.
+
+    Args:
+        func: As for :func:`tune`.
+        options: Target, records, seed and proposers; the budget is given to the search's ``run``.
+        meter: Builds and times.
+        ranker: The cost model.
+        describe: A module's features, as the ranker wants them.
+
+    Raises:
+        EmitError: XP401 when no legal plan is known to start from.
+        ConfigError: XP001 when the records cannot be used.
+    """
     func = func["main"] if isinstance(func, IRModule) else func
     if "global_symbol" not in (func.attrs or {}):
         func = func.with_attr("global_symbol", "main")
     spec = options.spec
     task = Task.of(func, spec)
-    if options.tracker is not None:
-        _answering(options.tracker)
-    starts = _starts(task, options.proposers, options.plans)
     target = llvm_target(spec) if spec.name == "llvm" else cuda_target(spec)
     records = Records(options.records, target) if options.records is not None else None
+    original = IRModule({"main": func})
 
     def legal(plan: Plan) -> Plan | None:
         done = repair(plan, func, task.machine, _REPAIR_SECONDS)
         return done.plan if isinstance(done, Repaired) else None
 
-    original = IRModule({"main": func})
-
     def fits(done: Applied) -> bool:
         return broken_limit(done.schedule, task.machine, original, built=True) is None
 
-    with options.meter() as meter:
-        ranker = options.ranker or CostModel.pretrained(task.machine.kind)
-        search = Search(
-            task, starts, ranker, lambda m: features(m, task.machine), legal, meter, records, options.seed, max(8, meter.workers), fits
-        )
-        if not search.roots:
-            raise EmitError("XP401", "no legal plan is known to start from")
-        return search.run(options.trials, options.seconds, on_trial)
+    starts = _starts(task, options.proposers, options.plans)
+    search = Search(task, starts, ranker, describe, legal, meter, records, options.seed, max(8, meter.workers), fits)
+    if not search.roots:
+        raise EmitError("XP401", "no legal plan is known to start from")
+    return search
 
 
 def _answering(tracker: Tracker) -> None:
