@@ -9,10 +9,11 @@ from math import prod
 
 from lift import expr as E
 from lift.expr import Expr
-from lift.fold import FOLDED, adjoined, fold, roll
 from lift.operands import own_stage
 from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
+from lift.rolled import adjoined_pieces, roll_pieces
+from lift.tidied import folded
 
 _EXPENSIVE = frozenset(
     {
@@ -48,8 +49,6 @@ _EXPENSIVE = frozenset(
 
 _SHARED_SIZE, _LARGE = 8, 600  # in nodes: what a stage of its own costs, and trees that are worth cutting
 MAX_TREE = 20_000
-_MAX_PARTS = 8
-_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,90 +76,6 @@ class NormalForm:
 
     stages: tuple[Stage, ...]
     temporaries: tuple[tuple[str, str, tuple[int, ...]], ...]
-
-
-def tidy_reductions(e: Expr) -> Expr:
-    """Bring the bound variables of every reduction in ``e`` into tidy form; conditions on them become smaller domains."""
-
-    def visit(x: Expr) -> Expr | None:
-        if x.op == "select":
-            return merged_first(x) or merged_choice(x)
-        if x.op in FOLDED and not x.is_int:
-            return adjoined(x)
-        if x.op != "reduce":
-            return None
-        over, body = E.open_reduce(x)
-        guard: Expr = E.TRUE
-        neutral = E.IDENTITY[E.reduce_kind(x)](x.dtype)
-        if body.op == "select" and neutral in body.args[1:]:
-            guard, body = (body.args[0], body.args[1]) if body.args[2] is neutral else (E.not_(body.args[0]), body.args[2])
-        if body.op == "reduce" and E.reduce_kind(body) == E.reduce_kind(x):
-            inner, body = E.open_reduce(body)
-            over = (*over, *inner)
-        piece = tidy(Piece(over, guard, E.const(0), body))
-        missing = prod((E.info(v).hi for v in over), start=1) if not piece.vars else 1
-        if missing > 1 and E.reduce_kind(x) == "add" and E.int_value(guard) == 1 and not any(v in body.free for v in over):
-            return E.binary("mul", piece.value, E.const(missing, x.dtype)) if not x.is_int else E.scale(piece.value, missing)
-        return E.reduce_(E.reduce_kind(x), piece.vars, E.select(piece.guard, piece.value, neutral))
-
-    return E.transform(e, visit)
-
-
-def merged_choice(x: Expr) -> Expr | None:
-    """Return ``f(v)`` for a chain ``select(v == 0, f(0), select(v == 1, f(1), ..))`` over all values of a variable."""
-    values: dict[int, Expr] = {}
-    v: Expr | None = None
-    rest = x
-    while rest.op == "select" and (v is None or len(values) < E.info(v).hi):
-        parts = rest.args[0].args if rest.args[0].op == "and" else (rest.args[0],)
-        chosen = [_equality(p) for p in parts]
-        here = next((c for c in chosen if c is not None and (v is None or c[0] is v)), None)
-        if here is None:
-            return None
-        v, value = here
-        others = E.and_(*(p for p, c in zip(parts, chosen, strict=True) if c != here))
-        if E.int_value(E.substitute(others, {v: E.const(value)})) != 1:
-            return None
-        values.setdefault(value, E.substitute(rest.args[1], {v: E.const(value)}))
-        rest = rest.args[2]
-    if v is None or E.info(v).lo != 0 or len(values) < E.info(v).hi - 1 or not E.info(v).hi > 2:
-        return None
-    left = [i for i in range(E.info(v).hi) if i not in values]
-    if len(left) > 1:
-        return None
-    values |= {i: E.substitute(rest, {v: E.const(i)}) for i in left}
-    return roll([values[i] for i in range(E.info(v).hi)], v)
-
-
-def _equality(e: Expr) -> tuple[Expr, int] | None:
-    """See a condition as ``variable == constant``."""
-    if e.op != "eq0":
-        return None
-    terms, constant = E.linear(e.args[0])
-    if len(terms) != 1:
-        return None
-    ((v, k),) = terms.items()
-    return (v, -constant // k) if v.op == "var" and constant % k == 0 else None
-
-
-def folded(e: Expr) -> Expr:
-    """Roll up spelled-out reductions and tidy them, until nothing changes."""
-    for _ in range(_ROUNDS):
-        tidied = tidy_reductions(fold(e))
-        if tidied is e:
-            break
-        e = tidied
-    return e
-
-
-def merged_first(x: Expr) -> Expr | None:
-    """Return ``b`` for ``select(v == 0, a, b)`` where ``a`` is what ``b`` is at zero."""
-    condition, a, b = x.args
-    if condition.op == "not":
-        condition, a, b = condition.args[0], b, a
-    if condition.op != "eq0" or condition.args[0].op != "var":
-        return None
-    return b if E.substitute(b, {condition.args[0]: E.const(0)}) is a else None
 
 
 class Builder:
@@ -340,85 +255,6 @@ def final_pieces(array: Array) -> list[Piece]:
         if not hidden:
             visible.append(piece)
     return adjoined_pieces(roll_pieces(visible))
-
-
-def adjoined_pieces(pieces: list[Piece]) -> list[Piece]:
-    """Join pieces whose ranges follow one another: a vector loop and its scalar tail."""
-    for i, first in enumerate(pieces):
-        for j, second in enumerate(pieces):
-            joined = _joined(first, second) if i != j else None
-            if joined is not None:
-                return adjoined_pieces([joined, *(p for k, p in enumerate(pieces) if k not in (i, j))])
-    return pieces
-
-
-def _joined(first: Piece, second: Piece) -> Piece | None:
-    """Return one piece where ``second`` goes on where the range of one variable of ``first`` ends, and is the same otherwise."""
-    if len(first.vars) != len(second.vars) or not first.vars:
-        return None
-
-    def ordered(p: Piece) -> list[Expr]:
-        coefs = E.linear(p.index)[0]
-        return sorted(p.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
-
-    ours, theirs = ordered(first), ordered(second)
-    for place in range(len(ours)):
-        if any(E.info(v).hi != E.info(w).hi for k, (v, w) in enumerate(zip(ours, theirs, strict=True)) if k != place):
-            continue
-        n = E.info(ours[place]).hi
-        common = [E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in ours]
-        common[place] = E.var(E.info(ours[place]).name, 0, n + E.info(theirs[place]).hi, E.info(ours[place]).kind)
-        shifted = [E.sub(v, E.const(n)) if k == place else v for k, v in enumerate(common)]
-        a, b = first.map(dict(zip(ours, common, strict=True))), second.map(dict(zip(theirs, shifted, strict=True)))
-        if a.index is b.index and a.guard is b.guard and a.value is b.value:
-            return tidy(Piece(tuple(common), a.guard, a.index, a.value))
-    return None
-
-
-def roll_pieces(pieces: list[Piece]) -> list[Piece]:
-    """Join pieces that differ in an arithmetic progression of addresses (manual unrolling, vector stores) into one."""
-    if len(pieces) < 2:
-        return pieces
-    shared: dict[tuple[int, ...], list[Expr]] = {}
-    tuples: list[tuple[Expr, Piece]] = []
-    for p in pieces:
-        coefs = E.linear(p.index)[0]
-        order = sorted(p.vars, key=lambda v: (-abs(coefs.get(v, 0)), v.order))
-        extents = tuple(E.info(v).hi for v in order)
-        common = shared.setdefault(extents, [E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in order])
-        q = p.map(dict(zip(order, common, strict=True)))
-        q = Piece(tuple(common), q.guard, q.index, q.value)
-        tuples.append((E.node("tuple", (q.guard, q.index, q.value)), q))
-    groups: dict[tuple[Expr, ...], list[tuple[Expr, Piece]]] = {}
-    for item in tuples:
-        groups.setdefault(item[1].vars, []).append(item)
-    result: list[Piece] = []
-    for variables, members in groups.items():
-        if len(members) > 1:
-            base = members[0][1].index
-            gaps = [E.int_value(E.sub(q.index, base)) for _, q in members]
-            if all(g is not None for g in gaps):
-                ordered = [m for _, m in sorted(zip(gaps, members, strict=True), key=lambda item: item[0] or 0)]
-                j = E.var("lane", 0, len(ordered), "loop")
-                body = roll([t for t, _ in ordered], j)
-                if body is not None and j in body.args[1].free:
-                    result.append(tidy(Piece((*variables, j), body.args[0], body.args[1], tidy_reductions(body.args[2]))))
-                    continue
-            step = (gaps[-1] or 0) if None not in gaps else 0
-            ordered_gaps = sorted(g or 0 for g in gaps)
-            if None not in gaps and len(members) <= _MAX_PARTS and step and len(set(ordered_gaps)) == len(members):
-                stride = ordered_gaps[1] - ordered_gaps[0]
-                same_guard = all(q.guard is members[0][1].guard for _, q in members)
-                if same_guard and all(g == ordered_gaps[0] + i * stride for i, g in enumerate(ordered_gaps)):
-                    parts = [q for _, q in sorted(zip(gaps, (m[1] for m in members), strict=True), key=lambda item: item[0] or 0)]
-                    j = E.var("part", 0, len(parts), "loop")  # interleaved fields of a struct: one element of each in turn
-                    value = parts[-1].value
-                    for position, part in reversed(list(enumerate(parts[:-1]))):
-                        value = E.select(E.eq0(E.sub(j, E.const(position))), part.value, value)
-                    result.append(tidy(Piece((*variables, j), parts[0].guard, E.add(parts[0].index, E.scale(j, stride)), folded(value))))
-                    continue
-        result += [q for _, q in members]
-    return result
 
 
 def tree_sizes(e: Expr) -> dict[Expr, int]:

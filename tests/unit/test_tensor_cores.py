@@ -17,8 +17,9 @@ from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc, TensorIntrin
 from tvm_xpiler.emit.emitted import Emitted
 from tvm_xpiler.pipeline import Target
-from tvm_xpiler.schedule.apply import Rejected, apply
+from tvm_xpiler.schedule.apply import Applied, Rejected, apply
 from tvm_xpiler.schedule.intrinsics import available
+from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan, Step
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.rules import rules_plan
@@ -276,9 +277,34 @@ def test_a_tile_divides_its_extents_fits_shared_memory_and_fills_the_chip() -> N
         tile = choose_tile(int(rows), int(columns), int(depth), 1, "float16", machine)
         assert tile is not None
         assert rows % tile.rows == columns % tile.columns == depth % (16 * tile.depth) == 0
-        assert (tile.rows + tile.columns) * (16 * tile.depth + 8) * 2 * (tile.stages + 1) <= 49152
+        assert (tile.rows + tile.columns) * (16 * tile.depth + 8) * 2 * (tile.stages + 1) <= machine.shared_dynamic // 2
     large, small = choose_tile(4096, 4096, 4096, 1, "float16", machine), choose_tile(1024, 1024, 1024, 1, "float16", machine)
     assert large is not None
     assert small is not None
     assert large.rows * large.columns > small.rows * small.columns
     assert choose_tile(100, 64, 64, 1, "float16", machine) is None
+
+
+def test_operands_that_no_kernel_may_declare_come_with_the_launch() -> None:
+    """Tiles that run ahead take more than 48 KiB: the launcher says how much, and a chip that has less refuses the plan."""
+    options = Options(
+        entry="gemm<half, float, false, false, false>", scalars={"M": 512, "N": 1024, "K": 384}, sets=2, grid=("N/16", "M/16", 1), block=(16, 16, 1),
+        buffers={"A": ("M*K", "in"), "B": ("N*K", "in"), "C": ("M*N", "out")},
+    )  # fmt: skip
+    result = translate(SourceFile("gemm.cu", GEMM), "cuda", options)
+    target = result.targets["cuda"]
+    assert target.ok, target.verdicts
+    text, plan = target.emitted.text, target.emitted.plan
+    assert plan is not None
+    size = re.search(r"cudaFuncAttributeMaxDynamicSharedMemorySize, (\d+)\)", text)
+    assert size is not None
+    assert 49152 < int(size[1]) <= gpu_machine("sm_90").shared_dynamic
+    assert f", {size[1]}>>>" in text
+    assert "extern __shared__ __align__(64) half operands[];" in text
+    done = apply(plan, result.lifted.func)
+    assert isinstance(done, Applied)
+    assert broken_limit(done.schedule, gpu_machine("sm_80")) is None
+    limit = broken_limit(done.schedule, replace(gpu_machine("sm_90"), opted=65536))
+    assert limit is not None
+    assert limit.limit == "shared"
+    assert size[1] in limit.message

@@ -33,6 +33,7 @@ class Machine:
         registers: 32-bit registers of a thread, or vector registers of a core; 0 where there are none.
         features: Of a CPU, instruction sets as LLVM names them (``avx512vnni``); of a GPU, the types whose matrices of 16 x 16 x 16 it
             multiplies at once, and ``async_copy`` where memory is copied to shared memory behind the threads' backs.
+        opted: Bytes of shared memory of a block at most, where more may be asked for at its launch than it may declare.
     """
 
     name: str
@@ -45,11 +46,17 @@ class Machine:
     max_threads: int
     registers: int
     features: frozenset[str] = frozenset()
+    opted: int = 0
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory that a block may declare."""
         return dict(self.levels)["shared"]
+
+    @property
+    def shared_dynamic(self) -> int:
+        """Bytes of shared memory that a block may have where its launch says how much."""
+        return max(self.opted, self.shared)
 
     @property
     def max_vector(self) -> int:
@@ -70,10 +77,10 @@ _CDNA = frozenset({"float16", "int8"})
 GPUS: dict[str, Machine] = {
     m.name: m
     for m in (
-        Machine("sm_70", "gpu", 80, 32, 15.7e12, 0.9e12, (("shared", 49152), ("L2", 6 << 20)), 1024, 255, _VOLTA),
-        Machine("sm_75", "gpu", 40, 32, 8.1e12, 0.32e12, (("shared", 49152), ("L2", 4 << 20)), 1024, 255, _TURING),
-        Machine("sm_80", "gpu", 108, 32, 19.5e12, 1.56e12, (("shared", 49152), ("L2", 40 << 20)), 1024, 255, _AMPERE),
-        Machine("sm_90", "gpu", 132, 32, 67e12, 3.35e12, (("shared", 49152), ("L2", 50 << 20)), 1024, 255, _AMPERE),
+        Machine("sm_70", "gpu", 80, 32, 15.7e12, 0.9e12, (("shared", 49152), ("L2", 6 << 20)), 1024, 255, _VOLTA, 98304),
+        Machine("sm_75", "gpu", 40, 32, 8.1e12, 0.32e12, (("shared", 49152), ("L2", 4 << 20)), 1024, 255, _TURING, 65536),
+        Machine("sm_80", "gpu", 108, 32, 19.5e12, 1.56e12, (("shared", 49152), ("L2", 40 << 20)), 1024, 255, _AMPERE, 166912),
+        Machine("sm_90", "gpu", 132, 32, 67e12, 3.35e12, (("shared", 49152), ("L2", 50 << 20)), 1024, 255, _AMPERE, 232448),
         Machine("gfx908", "gpu", 120, 64, 23.1e12, 1.23e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512, _CDNA),
         Machine("gfx90a", "gpu", 104, 64, 23.9e12, 1.6e12, (("shared", 65536), ("L2", 8 << 20)), 1024, 512, _CDNA | {"bfloat16"}),
         Machine(

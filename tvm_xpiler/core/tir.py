@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
@@ -44,8 +44,49 @@ from tvm.tirx.op import register_intrin_lowering
 from tvm_xpiler.core.frames import without_sources
 
 __all__ = [
-    "LOOP_KINDS", "REFUSED", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize", "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device", "derived_object", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations", "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker",
-    "runtime", "s_tir", "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
+    "DYNAMIC",
+    "LOOP_KINDS",
+    "REFUSED",
+    "Analyzer",
+    "Call",
+    "IRModule",
+    "IntImm",
+    "PrimFunc",
+    "Range",
+    "SBlock",
+    "SBlockRealize",
+    "Schedule",
+    "ScheduleError",
+    "Target",
+    "TensorIntrin",
+    "TensorLoad",
+    "TensorRegion",
+    "compile_module",
+    "cpu_features",
+    "cuda_device",
+    "derived_object",
+    "elements",
+    "host_target",
+    "identical",
+    "intrinsic_name",
+    "llvm_get_system_cpu",
+    "lowered_allocations",
+    "meta_schedule",
+    "parsed",
+    "register_global_function",
+    "register_intrin_lowering",
+    "relax",
+    "rpc_tracker",
+    "runtime",
+    "s_tir",
+    "s_tir_analysis",
+    "s_tir_transform",
+    "source_only",
+    "structural_hash",
+    "structurally_equal",
+    "tirx",
+    "tvm_ffi",
+    "tvmscript",
 ]  # fmt: skip
 
 # Schedules check the types of all arguments, which keeps them from crashing; what a type hint means is worked out anew at each call.
@@ -53,6 +94,9 @@ _type_checker._dispatcher = cache(_type_checker._dispatcher)
 
 REFUSED = (ScheduleError, InternalError)
 """What a primitive raises where it cannot be done: a refusal, or a check inside TVM that fails."""
+
+DYNAMIC = "shared.dyn"
+"""The scope of shared memory whose size is given at a kernel's launch."""
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unrolled", "thread")
 """What the numbers in ``For.kind`` mean."""
@@ -222,8 +266,25 @@ def with_reciprocals(func: PrimFunc) -> PrimFunc:
     return tvm_ffi.structural_map(func, (tirx.Div, changed))
 
 
+def elements(buffer: Any) -> int:
+    """Return how many elements an allocated buffer takes, its padding included."""
+    if buffer.ty.strides:
+        return int(buffer.ty.shape[0]) * int(buffer.ty.strides[0])
+    return prod((int(n) for n in buffer.ty.shape), start=1)
+
+
+_PIPELINING = (
+    s_tir_transform.UnifyThreadBinding(),
+    s_tir_transform.LowerMatchBuffer(),
+    s_tir_transform.StmtSimplify(),
+    s_tir_transform.InjectSoftwarePipeline(),
+)
+
+
 def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
-    """Return, for each nest of the scheduled ``main``, the name of a block in it and the buffers that it allocates, cut to what is touched.
+    """Return, for each nest of the scheduled ``main``, the name of a block in it and the buffers that it allocates.
+
+    They are cut to what is touched, and have the dimension of the tiles that a pipeline holds at once.
 
     Raises:
         RuntimeError: The module cannot be lowered so far.
@@ -235,6 +296,7 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
         s_tir_transform.ConvertBlocksToOpaque(),
         s_tir_transform.LiftThreadBinding(),
         s_tir_transform.CompactBufferAllocation(),
+        *(_PIPELINING if "software_pipeline_stage" in str(module) else ()),
     ):
         module = transform(module)
     body = module["main"].body.block.body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import tempfile
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tvm_xpiler.core.errors import EmitError, RunError
-from tvm_xpiler.core.kernels import C_TYPES, Problem
+from tvm_xpiler.core.kernels import C_TYPES, DTYPE_BYTES, Problem
 from tvm_xpiler.core.platforms import PLATFORMS, Platform
 from tvm_xpiler.core.rocm import compile_hip
 from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.targets import DEFAULT_ARCH, TargetSpec
 from tvm_xpiler.core.tir import (
+    DYNAMIC,
     IntImm,
     IRModule,
     PrimFunc,
@@ -25,7 +27,9 @@ from tvm_xpiler.core.tir import (
     Target,
     compile_module,
     cuda_device,
+    elements,
     identical,
+    lowered_allocations,
     source_only,
     tirx,
     with_exact_doubles,
@@ -134,7 +138,8 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
         raise EmitError("XP401", "the schedule has no GPU kernel")
     source = built.mod.imports[0].inspect_source()
     kernels = _constant(_cleaned(source, entry_name(problem)), {t.name for t in problem.tensors if t.role == "in"})
-    text = _document(kernels, launch_extents(scheduled["main"]), problem, scheduled, flavour)
+    nests = launch_extents(scheduled["main"])
+    text = _document(kernels, nests, problem, scheduled, flavour, _dynamic_bytes(scheduled, len(nests)))
     binaries, notes = _binary(text, arch, flavour)
     runtime = None if rounded else built  # what TVM would compile has fragments that stand for others
     return Emitted(platform.value, text, flavour.suffix, plan, scheduled, runtime, binaries, notes, "tf32" if rounded else "tracked")
@@ -191,6 +196,7 @@ def _cleaned(source: str, entry: str) -> str:
     kernels = re.sub(r"\b([A-Za-z_]\w*)_ptr\b", r"\1", kernels).replace('extern "C" __global__', "__global__")
     kernels = re.sub(r"__shared__ alignas\((\d+)\)", r"__shared__ __align__(\1)", kernels)
     kernels = re.sub(r"alignas\(\d+\) (\w+ \w+\[1\];)", r"\1", kernels)
+    kernels = _with_dynamic(kernels)
     kernels = re.sub(r"\bptx_cp_async_legacy_c[ag]_(\d+)_\d+_\d+\(", r"copy_async<\1>(", kernels)
     kernels = re.sub(r"\btvm_builtin_ptx_cp_async_commit_group_\w+\(\)", "__pipeline_commit()", kernels)
     kernels = re.sub(r"\btvm_builtin_ptx_cp_async_wait_group_\w*?(\d+)\(\)", r"__pipeline_wait_prior(\1)", kernels)
@@ -207,6 +213,27 @@ def _cleaned(source: str, entry: str) -> str:
     return kernels
 
 
+def _with_dynamic(kernels: str) -> str:
+    """Give the shared memory that a launch gives the type of its elements; TVM declares bytes and casts."""
+    found = re.search(r"\(\((\w+)\*\)buf_dyn_shmem\)", kernels)
+    if found is None:
+        return kernels
+    kernels = re.sub(r"\buchar buf_dyn_shmem\[\]", f"{found[1]} operands[]", kernels).replace(found[0], "operands")
+    return re.sub(r"\bbuf_dyn_shmem\b", "operands", kernels)
+
+
+def _dynamic_bytes(module: IRModule, launches: int) -> list[int]:
+    """Return how much shared memory each launch of a scheduled module gives; TVM lays the buffers of a kernel one behind the other."""
+    if DYNAMIC not in str(module):
+        return [0] * launches
+    held = [[b for b in buffers if b.scope() == DYNAMIC] for _, buffers in lowered_allocations(module)]
+    if len(held) != launches or any(len({str(b.ty.dtype) for b in buffers}) > 1 for buffers in held):
+        raise EmitError(
+            "XP401", "shared memory whose size a launch gives holds elements of one type, in kernels that are nests of their own"
+        )
+    return [sum(elements(b) * DTYPE_BYTES[str(b.ty.dtype)] for b in buffers) for buffers in held]
+
+
 def _constant(kernels: str, names: set[str]) -> str:
     """Mark the parameters that no kernel writes, so that the compiler may keep what it loaded."""
 
@@ -219,8 +246,13 @@ def _constant(kernels: str, names: set[str]) -> str:
 Extents = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
-def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRModule, flavour: Flavour) -> str:
-    """Return the kernels and a launcher that allocates, copies and launches; ``module`` has the temporaries among its parameters."""
+def _document(
+    kernels: str, nests: list[Extents], problem: Problem, module: IRModule, flavour: Flavour, dynamic: Sequence[int] | None = None
+) -> str:
+    """Return the kernels and a launcher that allocates, copies and launches; ``module`` has the temporaries among its parameters.
+
+    ``dynamic`` are the bytes of shared memory that each launch gives.
+    """
     entry = entry_name(problem)
     signatures = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)", kernels)
     if len(nests) != len(signatures):
@@ -240,11 +272,13 @@ def _document(kernels: str, nests: list[Extents], problem: Problem, module: IRMo
             lines += [f"  {ctype}* d_{name};", f"  {api}Malloc(&d_{name}, {size} * sizeof({ctype}));"]
             if name in inputs:
                 lines += [f"  {api}Memcpy(d_{name}, {name}, {size} * sizeof({ctype}), {api}MemcpyHostToDevice);"]
-    for (name, arguments), (grid, block) in zip(signatures, nests, strict=True):
+    for (name, arguments), (grid, block), shared in zip(signatures, nests, dynamic or [0] * len(nests), strict=True):
         names = [word.split()[-1].lstrip("*") for word in arguments.split(",") if word.strip()]
         passed = ", ".join(n if n in scalars else f"d_{n}" for n in names)
         blocks, threads = (", ".join(map(sizes.extent, extents)) for extents in (grid, block))
-        lines.append(f"  {name}<<<dim3({blocks}), dim3({threads})>>>({passed});")
+        if shared:
+            lines.append(f"  {api}FuncSetAttribute({name}, {api}FuncAttributeMaxDynamicSharedMemorySize, {shared});")
+        lines.append(f"  {name}<<<dim3({blocks}), dim3({threads}){f', {shared}' if shared else ''}>>>({passed});")
     for t in problem.outputs:
         if t.name in used:
             ctype, size = buffers[t.name]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
+from tvm_xpiler.core.tir import DYNAMIC
+
 _LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
-_LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8|f32)_(a|b)(_trans)?_shared")
+_LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8|f32)_(a|b)(_trans)?_(shared)(_dyn)?")
 _SYNC = re.compile(r"wmma_sync_16x16x16_(f16|bf16|s8|u8|f32)\1(f16|f32|s32)(_left)?(_trans)?(_swapped)?")
 _BUFFER = '    {name} = T.match_buffer({lower}, (16, 16), "{dtype}", align=64, offset_factor=16, scope="{scope}"{strides})\n'
 _INDEX = "{0}.elem_offset // {1}1 // 16 * ({1}1 // 16) + {0}.elem_offset % {1}1 // 16"
@@ -18,7 +20,7 @@ def fragment_source(name: str) -> tuple[str, str] | None:
     """Return description and implementation of a fragment intrinsic as TVMScript, or None for a name that stands for none."""
     load, sync = _LOAD.fullmatch(name), _SYNC.fullmatch(name)
     if load is not None:
-        return _load(_LONG[load[1]], load[2], bool(load[3]))
+        return _load(_LONG[load[1]], load[2], bool(load[3]), DYNAMIC if load[5] else "shared")
     if sync is not None:
         return _sync(_LONG[sync[1]], _LONG[sync[2]], bool(sync[3]), bool(sync[4]), bool(sync[5]))
     return None
@@ -35,8 +37,8 @@ def _head(role: str, buffers: list[tuple[str, str, str]], strides: bool) -> str:
     return text
 
 
-def _load(dtype: str, operand: str, turned: bool) -> tuple[str, str]:
-    buffers = [("A", dtype, "shared"), ("C", dtype, f"wmma.matrix_{operand}")]
+def _load(dtype: str, operand: str, turned: bool, scope: str) -> tuple[str, str]:
+    buffers = [("A", dtype, scope), ("C", dtype, f"wmma.matrix_{operand}")]
     region = '    with T.sblock("root"):\n        T.reads(A[0:16, 0:16])\n        T.writes(C[0:16, 0:16])\n'
     copy = (
         '        for i, j in T.grid(16, 16):\n            with T.sblock("load"):\n'

@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import MAX_VECTOR, Machine
-from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed, compile_module, lowered_allocations, source_only
+from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed, compile_module, elements, lowered_allocations, source_only
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
@@ -224,7 +224,6 @@ def _widest(node: Any) -> int:
 
 def _shared(module: IRModule, machine: Machine) -> Broken | None:
     """Sum what each kernel holds in shared memory, after TVM has cut the buffers to what is touched."""
-    limit = machine.shared
     try:
         nests = lowered_allocations(module)
     except (RuntimeError, ValueError) as error:
@@ -232,14 +231,14 @@ def _shared(module: IRModule, machine: Machine) -> Broken | None:
         said = message.removeprefix("ValueError: ").removeprefix("Check failed: ").split(") : ", 1)[-1][:300]
         return Broken("lowering", tuple(re.findall(r"\bblock '?(\w+)'?", message)), said, False)
     for name, held in nests:
-        total = 0
-        parts = []
-        for buffer in held:
-            if buffer.scope().startswith("shared"):
-                size = prod((int(n) for n in buffer.ty.shape), start=1) * DTYPE_BYTES.get(str(buffer.ty.dtype), 4)
-                total += size
-                parts.append(f"{buffer.name} {size}")
-        if total > limit:
+        sizes = {b: elements(b) * DTYPE_BYTES.get(str(b.ty.dtype), 4) for b in held}
+        declared = {b: size for b, size in sizes.items() if b.scope() == "shared"}
+        every = {b: size for b, size in sizes.items() if b.scope().startswith("shared")}
+        for taken, limit in ((declared, machine.shared), (every, machine.shared_dynamic)):
+            total = sum(taken.values())
+            if total <= limit:
+                continue
+            parts = [f"{b.name} {size}" for b, size in taken.items()]
             return Broken(
                 "shared",
                 _held([name]),

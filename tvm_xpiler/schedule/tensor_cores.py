@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.core.tir import Analyzer, Schedule, tirx
+from tvm_xpiler.core.tir import DYNAMIC, Analyzer, Schedule, tirx
 from tvm_xpiler.schedule.epilogue import epilogue, written_back
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
@@ -90,9 +90,13 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     parts, sizes = found
     result, left = seen.dtypes[:2]
     staged = epilogue(sch, block) is not None or not _lies_as_matrix(sch.get(block), parts)
-    tile = choose_tile(*sizes, left, machine, rank, SIDE**2 * BYTES[result] if staged else 0)
-    names = _Intrinsics.of(left, result, parts, "shared" if staged else "global")
-    if tile is None or not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
+    beside = SIDE**2 * BYTES[result] if staged else 0
+    tile = choose_tile(*sizes, left, machine, rank, beside)
+    if tile is None:
+        return False
+    scope = "shared" if tile.staged(left) + beside * prod(tile.warps) <= machine.shared else DYNAMIC
+    names = _Intrinsics.of(left, result, parts, scope, "shared" if staged else "global")
+    if not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
     _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left], staged)
     return True
@@ -183,9 +187,9 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
     for loop, axis in ((block_y, "blockIdx.y"), (block_x, "blockIdx.x"), (warp, "threadIdx.y"), *((b, "blockIdx.z") for b in batch)):
         sch.bind(loop, axis)
     for laid, operand, use, intrinsic in zip(laid_out, (parts.left, 1 - parts.left), "ab", (names.load_a, names.load_b), strict=True):
-        copy, across = laid or (sch.cache_read(fragments, operand, "shared"), False)
+        copy, across = laid or (sch.cache_read(fragments, operand, names.scope), False)
         if laid:
-            sch.set_scope(copy, 0, "shared")
+            sch.set_scope(copy, 0, names.scope)
         sch.compute_at(copy, k_outer)
         _staged(sch, copy, across, (prod(tile.warps), lanes, vector))
         held = sch.cache_read(fragments, operand, f"wmma.matrix_{use}")
@@ -199,14 +203,29 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         _by_fragments(sch, back, lanes)
     sch.tensorize(inner, names.store)
     if tile.stages:
-        sch.annotate(k_outer, "software_pipeline_stage", [0, 0, tile.stages])
-        sch.annotate(k_outer, "software_pipeline_order", [0, 1, 2])
-        sch.annotate(k_outer, "software_pipeline_async_stages", [0])
+        _pipelined(sch, k_outer, k_step, tile)
     init = sch.decompose_reduction(fragments, (*outer, k_outer)[0])
     sch.tensorize(sch.get_loops(sch.get_child_blocks(init)[0])[-2], names.fill)
     for loop in (frag_y, frag_x):
         sch.unroll(loop)
     sch.tensorize(i_inner, names.multiply)
+
+
+def _pipelined(sch: Schedule, k_outer: Any, k_step: Any, tile: Tile) -> None:
+    """Let copies run ahead of products by whole tiles, and fragments by one: the last products of a tile overlap the first fragments of the next.
+
+    A pipeline of its own cuts the steps of a tile into what comes before its loop, the loop, and what comes after it; these are then parts
+    of the pipeline over tiles.
+    """
+    if tile.depth > 1:
+        sch.annotate(k_step, "software_pipeline_stage", [0, 0, 1])
+        sch.annotate(k_step, "software_pipeline_order", [0, 1, 2])
+        stages, order = [0, 0, tile.stages, tile.stages, tile.stages + 1], [0, 1, 2, 4, 3]
+    else:
+        stages, order = [0, 0, tile.stages], [0, 1, 2]
+    sch.annotate(k_outer, "software_pipeline_stage", stages)
+    sch.annotate(k_outer, "software_pipeline_order", order)
+    sch.annotate(k_outer, "software_pipeline_async_stages", [0])
 
 
 def _lies_as_matrix(node: Any, parts: Contraction) -> bool:
@@ -307,16 +326,18 @@ class _Intrinsics:
     multiply: str
     fill: str
     store: str
+    scope: str  # of the operands' tiles
 
     @staticmethod
-    def of(operand: str, result: str, parts: Contraction, scope: str) -> _Intrinsics:
+    def of(operand: str, result: str, parts: Contraction, scope: str, stored: str) -> _Intrinsics:
         shape, a, c = f"{SIDE}x{SIDE}x{SIDE}", _SHORT[operand], _SHORT[result]
         left, right = ("_trans" if turned else "" for turned in (parts.left_turned, parts.right_turned))
         order = f"{'_left' if parts.left_turned else ''}{right}{'_swapped' if parts.swapped else ''}"
         return _Intrinsics(
-            f"wmma_load_{shape}_{a}_a{left}_shared",
-            f"wmma_load_{shape}_{a}_b{right}_shared",
+            f"wmma_load_{shape}_{a}_a{left}_{scope.replace('.', '_')}",
+            f"wmma_load_{shape}_{a}_b{right}_{scope.replace('.', '_')}",
             f"wmma_sync_{shape}_{a}{a}{c}{order}",
             f"wmma_fill_{shape}_{c}",
-            f"wmma_store_{shape}_{c}_{scope}",
+            f"wmma_store_{shape}_{c}_{stored}",
+            scope,
         )

@@ -13,14 +13,25 @@ SIDE = 16
 
 BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float32": 4, "int32": 4}
 VECTOR_BYTES = 16
-_AHEAD = ((2, 1), (4, 0), (2, 0), (1, 1), (1, 0))  # fragments of depth a step, and steps that copies run ahead
-_DEEP = ((4, 0), (2, 1), (2, 0), (1, 1), (1, 0))
+_AHEAD = (
+    (4, 3),
+    (4, 2),
+    (2, 3),
+    (2, 2),
+    (2, 1),
+    (4, 0),
+    (2, 0),
+    (1, 1),
+    (1, 0),
+)  # fragments of depth a step, and steps that copies run ahead
 _TURNS = ((4, 0), (2, 0), (1, 0))  # where there are no asynchronous copies
 _WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
+_TRAFFIC = 192  # elements of operands that cost as much as one of the result, of a tile
+_RESIDENT = 2  # blocks that a multiprocessor holds, at least
 _FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
 _PARTS = (1, 2, 4, 8, 16, 32)
 _LEAST_DEPTH = 128  # of a part
-_RATE, _BANDWIDTH, _LAUNCH = 512, 14, 3000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
+_RATE, _BANDWIDTH, _LAUNCH = 1600, 14, 3000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,11 @@ class Tile:
     @property
     def columns(self) -> int:
         return SIDE * self.warps[1] * self.fragments[1]
+
+    def staged(self, dtype: str) -> int:
+        """Bytes of shared memory that its operands take, rows padded."""
+        size = BYTES[dtype]
+        return (self.rows + self.columns) * (SIDE * self.depth + VECTOR_BYTES // size) * size * (self.stages + 1)
 
 
 def choose_tile(
@@ -80,8 +96,7 @@ def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machin
     """Return the legal tiles with their costs, the cheapest first. A cost is in elements of the result that one multiprocessor works on.
 
     The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
-    64 measured tiles of products of 1024 and 4096 cubed on an H100. Where a multiprocessor holds one block alone, its copies run ahead of
-    its products; where it holds several, they hide one another's latency and deeper tiles are better.
+    108 measured tiles of products of 1024 and 4096 cubed on an H100. Copies run as far ahead of the products as shared memory allows.
     """
     size = BYTES[dtype]
     legal = []
@@ -90,16 +105,17 @@ def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machin
         if machine.lanes * prod(warps) > machine.max_threads or rows % shape.rows or columns % shape.columns:
             continue
         blocks = batch * (rows // shape.rows) * (columns // shape.columns)
-        for deep, stages in _TURNS if "async_copy" not in machine.features else _DEEP if blocks >= 2 * machine.cores else _AHEAD:
+        for deep, stages in _AHEAD if "async_copy" in machine.features else _TURNS:
             tile = Tile(warps, fragments, deep, stages)
             lines = SIDE * deep
-            staged = (tile.rows + tile.columns) * (lines + VECTOR_BYTES // size) * size * (stages + 1) + beside * prod(warps)
+            staged = tile.staged(dtype) + beside * prod(warps)
             vectors = machine.lanes * prod(warps) * VECTOR_BYTES // size  # elements that the block copies at once
             whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
-            if whole and depth % lines == 0 and depth // lines > stages and staged <= machine.shared:
+            fits = staged <= max(machine.shared, machine.shared_dynamic // _RESIDENT)
+            if whole and fits and depth % lines == 0 and depth // lines > (stages + 1 if stages else 0):
                 work = -(-blocks // machine.cores) * tile.rows * tile.columns
                 reuse = tile.rows * tile.columns / (tile.rows + tile.columns)
-                cost = work * (1 + 32 / reuse) * (1 + abs(log2(prod(warps) / 4)) / 4)
+                cost = work * (1 + _TRAFFIC / reuse) * (1 + abs(log2(prod(warps) / 4)) / 16)
                 legal.append((cost, -prod(fragments), tile))
                 break
     return [(cost, tile) for cost, _, tile in sorted(legal, key=lambda item: item[:2])]
