@@ -21,6 +21,7 @@ from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Ti
 
 # how far results may part from those of the unscheduled function, as a share of their root mean square: sums have other orders
 _TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
+_CERTAIN = 1e-3  # seconds of one run that say how long a candidate takes; of a shorter one the call itself is a part
 _LONG = 1 << 30  # iterations of all blocks, from which on a function is not run unscheduled
 _WAIT = 30  # seconds for a machine of a tracker
 
@@ -115,11 +116,12 @@ class Bench:
         main(*arguments)
         device.sync()
         once = time.perf_counter() - begin
-        if once > job.cutoff:
+        slow = once > job.cutoff
+        if slow and once > _CERTAIN:
             return Times((once,))
         flushed = job.cold and self._kind == "cuda"
         timer = module.time_evaluator(
-            "main", device, number=1, repeat=job.repeats, min_repeat_ms=0 if flushed else job.milliseconds,
+            "main", device, number=1, repeat=1 if slow else job.repeats, min_repeat_ms=0 if flushed else 1 if slow else job.milliseconds,
             f_preproc="l2_cache_flush_cuda" if flushed else "",
         )  # fmt: skip
         return Times(tuple(float(s) for s in timer(*arguments).results))
