@@ -171,7 +171,8 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
             time.sleep(0.05 * dice.random())
         workers = psutil.Process(begun.pid).children(recursive=True)
         begun.send_signal(signal.SIGINT if number == 0 else signal.SIGKILL)
-        assert begun.wait(timeout=60) == (130 if number == 0 else -signal.SIGKILL)
+        code = begun.wait(timeout=60)
+        assert code == (130 if number == 0 else -signal.SIGKILL) or (code == 0 and known() == 8)  # it may have been done before
         assert not psutil.wait_procs(workers, timeout=20)[1]  # nothing is left running
     assert batch("--resume", "-o", str(out)).returncode == 0
     assert report(out) == report(whole)

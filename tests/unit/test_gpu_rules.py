@@ -97,6 +97,19 @@ def test_vectors_of_halves(width: int) -> None:
         assert target.emitted.plan == plan
 
 
+def test_halves_are_multiplied_on_tensor_cores_whatever_follows() -> None:
+    """A product whose result is cast has two stages that share rows; row by row it would lose the tensor cores, and its operands' reuse."""
+    halves = PRODUCT.replace("256", "1024").replace("float32", "float16").replace("T.float16(0)", "T.float32(0)")
+    halves = halves.replace('C: T.Buffer((1024, 1024), "float16")', 'D: T.Buffer((1024, 1024), "float16")').replace(
+        "    for i, j, k", '    C = T.sblock_alloc_buffer((1024, 1024), "float32")\n    for i, j, k'
+    )
+    halves = halves.replace("A[vi, vk] * B[vk, vj]", 'T.Cast("float32", A[vi, vk]) * T.Cast("float32", B[vk, vj])') + (
+        '    for i, j in T.grid(1024, 1024):\n        with T.sblock("D"):\n            vi, vj = T.axis.remap("SS", [i, j])\n'
+        '            D[vi, vj] = T.Cast("float16", C[vi, vj])\n'
+    )
+    assert "wmma_sync" in _plan(halves)
+
+
 @pytest.mark.parametrize("machine", ["sm_90", "gfx90a"])
 def test_a_reader_with_more_elements_is_no_epilogue(machine: str) -> None:
     """TVM ends in an internal error where such a reader is inlined into the copy of the result."""

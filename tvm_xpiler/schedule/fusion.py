@@ -106,7 +106,7 @@ def _shared(seen: BlockFacts, depth: int) -> bool:
     """Whether a block is a contraction that reuses an operand along all of its first loops, which one row at a time would lose."""
     if seen.reduction == 1 or len(seen.strides) < 3:
         return False
-    lead = [i for i, r in enumerate(seen.reduces) if not r][:depth]
+    lead = [i for i in [i for i, r in enumerate(seen.reduces) if not r][:depth] if seen.extents[i] > 1]
     large = [s for s in seen.strides[1:] if s is not None and sum(1 for x in s if x) > 1]
     return seen.spatial >= 4096 and any(all(s[i] == 0 for i in lead) for s in large)
 

@@ -15,7 +15,7 @@ from tvm_xpiler.schedule.fusion import inline_stages
 from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
-from tvm_xpiler.schedule.tensor_cores import split_depth, tensor_cores
+from tvm_xpiler.schedule.tensor_cores import split_depth, suits, tensor_cores
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
@@ -55,7 +55,7 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, 
     module = sch.mod
     if only is None and fused:
         sch = inline_stages(sch, _SMALL)
-        rows = row_blocks(sch, machine)
+        rows = None if any(suits(sch, block, machine) for block in blocks(sch)) else row_blocks(sch, machine)
         if rows is not None:
             return rows
     for name in [sch.get(b).name_hint for b in blocks(sch)]:

@@ -129,6 +129,15 @@ def split_depth(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -
     return True
 
 
+def suits(sch: Schedule, block: Any, machine: Machine) -> bool:
+    """Say whether a block is a contraction for the machine's tensor cores."""
+    seen = facts(sch, block)
+    if seen is None:
+        return False
+    found = _fit(sch, block, seen, machine)
+    return found is not None and choose_tile(*found[1], seen.dtypes[1], machine) is not None
+
+
 def _fit(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> tuple[Contraction, tuple[int, int, int, int]] | None:
     """Return a block as a contraction that the machine's tensor cores take, with its rows, columns, depth and batch."""
     factors = product_of_loads(sch.get(block))
