@@ -53,6 +53,21 @@ def main(A: T.Buffer((256, 256), "float32"), B: T.Buffer((256, 256), "float32"),
                 C[vi, vj] = T.float32(0)
             C[vi, vj] = C[vi, vj] + A[vi, vk] * B[vk, vj]
 """
+CAST = """
+@T.prim_func(s_tir=True)
+def main(A: T.Buffer(({batch}, 512, 512), "float16"), B: T.Buffer(({batch}, 512, 512), "float16"), D: T.Buffer(({batch}, 512, 512), "float16")):
+    C = T.sblock_alloc_buffer(({batch}, 512, 512))
+    for b, i, j, k in T.grid({batch}, 512, 512, 512):
+        with T.sblock("C"):
+            vb, vi, vj, vk = T.axis.remap("SSSR", [b, i, j, k])
+            with T.init():
+                C[vb, vi, vj] = T.float32(0)
+            C[vb, vi, vj] = C[vb, vi, vj] + T.Cast("float32", A[vb, vi, vk]) * T.Cast("float32", B[vb, vk, vj])
+    for b, i, j in T.grid({batch}, 512, 512):
+        with T.sblock("D"):
+            vb, vi, vj = T.axis.remap("SSS", [b, i, j])
+            D[vb, vi, vj] = T.Cast("float16", C[vb, vi, vj])
+"""
 
 
 def _plan(text: str) -> str:
@@ -97,17 +112,10 @@ def test_vectors_of_halves(width: int) -> None:
         assert target.emitted.plan == plan
 
 
-def test_halves_are_multiplied_on_tensor_cores_whatever_follows() -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_halves_are_multiplied_on_tensor_cores_whatever_follows(batch: int) -> None:
     """A product whose result is cast has two stages that share rows; row by row it would lose the tensor cores, and its operands' reuse."""
-    halves = PRODUCT.replace("256", "1024").replace("float32", "float16").replace("T.float16(0)", "T.float32(0)")
-    halves = halves.replace('C: T.Buffer((1024, 1024), "float16")', 'D: T.Buffer((1024, 1024), "float16")').replace(
-        "    for i, j, k", '    C = T.sblock_alloc_buffer((1024, 1024), "float32")\n    for i, j, k'
-    )
-    halves = halves.replace("A[vi, vk] * B[vk, vj]", 'T.Cast("float32", A[vi, vk]) * T.Cast("float32", B[vk, vj])') + (
-        '    for i, j in T.grid(1024, 1024):\n        with T.sblock("D"):\n            vi, vj = T.axis.remap("SS", [i, j])\n'
-        '            D[vi, vj] = T.Cast("float16", C[vi, vj])\n'
-    )
-    assert "wmma_sync" in _plan(halves)
+    assert "wmma_sync" in _plan(CAST.format(batch=batch))
 
 
 @pytest.mark.parametrize("machine", ["sm_90", "gfx90a"])
