@@ -327,7 +327,7 @@ class Evaluator:
         saved = self.state.copy()
         steps = self.steps
         by = stages(s, frozenset(n for n, b in self.buffers.items() if b.scope != "global")) if exact and E.int_value(lo) is not None else 1
-        if 1 < by < count:
+        if 1 < by <= count:
             pairs, rest = rotated(s, lo, step, count, by)
             self.for_loop(pairs)
             self.block(rest)

@@ -14,8 +14,14 @@ MAX_STAGES = 4
 
 
 def stages(s: ir.For, onchip: frozenset[str]) -> int:
-    """Return the modulus by which the loop's variable chooses among parts of an on-chip buffer that it writes; 1: none."""
-    chosen: dict[str, int] = {}  # locals that hold the variable modulo a constant
+    """Return the modulus by which the loop's variable chooses among parts of an on-chip buffer that it writes; 1: none.
+
+    Where the loop is no longer than the buffers are many, it may be the reads alone that say so.
+    """
+    same = {s.name}  # locals that hold the variable
+    chosen: dict[str, int] = {}  # those that hold it modulo a constant
+    written: set[str] = set()
+    read: dict[str, int] = {}
     found = 1
 
     def modulus(e: Expr) -> int:
@@ -24,25 +30,36 @@ def stages(s: ir.For, onchip: frozenset[str]) -> int:
                 return chosen[str(n.attr)]
             if n.op in {"floormod", "tmod"}:
                 c = E.int_value(n.args[1]) or 0
-                if 2 <= c <= MAX_STAGES and any(m.op == "local" and m.attr == s.name for m in E.linear(n.args[0])[0]):
+                if 2 <= c <= MAX_STAGES and any(m.op == "local" and m.attr in same for m in E.linear(n.args[0])[0]):
                     return c
         return 1
+
+    def look(value: Expr) -> None:
+        for n in E.walk(value):
+            if n.op == "elem" and str(n.attr) in onchip:
+                read[str(n.attr)] = max(read.get(str(n.attr), 1), modulus(n.args[0]))
 
     def go(body: tuple[ir.Stmt, ...]) -> None:
         nonlocal found
         for statement in body:
             match statement:
                 case ir.Assign(name, value, _):
+                    if value.op == "local" and value.attr in same:
+                        same.add(name)
                     by = modulus(value)
                     if by > 1 and value.dtype in E.INT_DTYPES and not any(n.op == "elem" for n in E.walk(value)):
                         chosen[name] = by
-                case ir.Write(buffer, index, _, _) if buffer in onchip:
-                    found = max(found, modulus(index))
+                    look(value)
+                case ir.Write(buffer, index, value, _):
+                    if buffer in onchip:
+                        written.add(buffer)
+                        found = max(found, modulus(index))
+                    look(value)
             for part in ("then", "other", "body", "prelude"):
                 go(getattr(statement, part, ()))
 
     go(s.body)
-    return found
+    return max([found, *(by for buffer, by in read.items() if buffer in written)])
 
 
 def rotated(s: ir.For, lo: Expr, step: int, count: int, by: int) -> tuple[ir.For, tuple[ir.Stmt, ...]]:
