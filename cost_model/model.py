@@ -25,7 +25,7 @@ _PARAMETERS = {
     "seed": 1,
     "nthread": 1,
 }
-_ROUNDS = 80
+_ROUNDS = 200
 _MORE_ROUNDS = 40  # on top of trees that were learned before
 _FORMAT = 1
 _SHIPPED = Path(__file__).parent / "trained"
