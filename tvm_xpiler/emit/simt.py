@@ -276,7 +276,7 @@ def _document(
         names = [word.split()[-1].lstrip("*") for word in arguments.split(",") if word.strip()]
         passed = ", ".join(n if n in scalars else f"d_{n}" for n in names)
         blocks, threads = (", ".join(map(sizes.extent, extents)) for extents in (grid, block))
-        if shared:
+        if shared and api == "cuda":  # HIP gives what there is
             lines.append(f"  {api}FuncSetAttribute({name}, {api}FuncAttributeMaxDynamicSharedMemorySize, {shared});")
         lines.append(f"  {name}<<<dim3({blocks}), dim3({threads}){f', {shared}' if shared else ''}>>>({passed});")
     for t in problem.outputs:

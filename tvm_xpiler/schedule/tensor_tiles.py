@@ -13,22 +13,13 @@ SIDE = 16
 
 BYTES = {"float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1, "float32": 4, "int32": 4}
 VECTOR_BYTES = 16
-_AHEAD = (
-    (4, 3),
-    (4, 2),
-    (2, 3),
-    (2, 2),
-    (2, 1),
-    (4, 0),
-    (2, 0),
-    (1, 1),
-    (1, 0),
-)  # fragments of depth a step, and steps that copies run ahead
+_AHEAD = ((4, 3), (4, 2), (2, 3), (2, 2), (2, 1), (4, 0), (2, 0), (1, 1), (1, 0))
+"""Fragments of depth a step, and steps that copies run ahead; the first that fits is taken."""
 _TURNS = ((4, 0), (2, 0), (1, 0))  # where there are no asynchronous copies
 _WARPS = ((4, 2), (2, 4), (2, 2), (2, 1), (1, 2), (1, 1))
+_FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
 _TRAFFIC = 192  # elements of operands that cost as much as one of the result, of a tile
 _RESIDENT = 2  # blocks that a multiprocessor holds, at least
-_FRAGMENTS = ((4, 4), (2, 4), (4, 2), (2, 2), (2, 1), (1, 2), (1, 1))
 _PARTS = (1, 2, 4, 8, 16, 32)
 _LEAST_DEPTH = 128  # of a part
 _RATE, _BANDWIDTH, _LAUNCH = 1600, 14, 3000  # products and bytes per cycle of a multiprocessor, and cycles of a kernel more
