@@ -171,6 +171,7 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
     written: set[int] = set()
     cleared: set[int] = set()
     launched_yet = False
+    allowed = PLATFORMS[platform].shared_bytes  # bytes that a launch may give; kernels of CUDA may have more where they are told
     alloc: dict[int, int] = {}
     symbols: dict[str, tuple[int, int]] = {}  # file-scope variable -> object and byte that it begins with
     for event in events:
@@ -199,8 +200,16 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                     "XP106", f"'{front.entry}' sets device memory {what}: only setting it to zero before the first launch is modelled"
                 )
             cleared.add(int(event[1]))
+        elif event[0] == "allow":
+            allowed = max(allowed, int(event[1]))
         elif event[0] == "launch":
             launched_yet = True
+            if platform is Platform.CUDA and int(event[8]) > allowed:
+                raise LiftError(
+                    "XP111",
+                    f"a launch gives {event[8]} bytes of shared memory, where {allowed} are allowed",
+                    hint="cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) before it",
+                )
     launches = [event for event in events if event[0] == "launch"]
     if not launches:
         raise LiftError("XP110", f"'{front.entry}' launches nothing with these arguments")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tvm_xpiler import Options, artifacts, lift, translate
-from tvm_xpiler.core.errors import EmitError
+from tvm_xpiler.core.errors import EmitError, LiftError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.source import SourceFile
@@ -308,3 +308,5 @@ def test_operands_that_no_kernel_may_declare_come_with_the_launch() -> None:
     assert limit is not None
     assert limit.limit == "shared"
     assert size[1] in limit.message
+    with pytest.raises(LiftError, match=f"gives {size[1]} bytes of shared memory, where 49152 are allowed"):
+        lift(SourceFile("ours.cu", re.sub(r"  cudaFuncSetAttribute.*\n", "", text)), Options(scalars=options.scalars))

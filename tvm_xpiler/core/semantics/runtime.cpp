@@ -254,6 +254,9 @@ void* xp_warp_arena(size_t bytes) {
   return warp_arenas[current / XP_WARP] + at;
 }
 void* xp_dynamic_shared() { return dynamic_shared; }
+void xp_allow_shared(size_t bytes) {
+  if (recording) fprintf(report, "allow %zu\n", bytes);
+}
 // On-chip arrays of a core: made at the first use, poisoned for each block.
 void* xp_onchip(int id, size_t bytes) {
   static struct { Region* region; long block; } held[256][64];

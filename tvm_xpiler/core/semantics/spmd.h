@@ -41,6 +41,7 @@ unsigned xp_lane();  // index in the warp
 unsigned xp_tid();   // linear index in the block
 void* xp_warp_arena(size_t bytes);
 void* xp_dynamic_shared();
+void xp_allow_shared(size_t bytes);  // that launches may give
 // Read-modify-write with no other access between; returns the old value.
 template <class T> T xp_atomic_add(T* p, T v);
 template <class T> T xp_atomic_max(T* p, T v);
