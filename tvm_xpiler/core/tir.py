@@ -45,7 +45,7 @@ from tvm_xpiler.core.frames import without_sources
 
 __all__ = [
     "DYNAMIC", "LOOP_KINDS", "REFUSED", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize",
-    "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "compile_module", "cpu_features", "cuda_device",
+    "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "allocates", "compile_module", "cpu_features", "cuda_device",
     "derived_object", "elements", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations",
     "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker", "runtime", "s_tir",
     "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
@@ -235,6 +235,27 @@ def elements(buffer: Any) -> int:
     return prod((int(n) for n in buffer.ty.shape), start=1)
 
 
+def allocates(module: IRModule, scope: str) -> bool:
+    """Say whether a block of the scheduled ``main`` allocates a buffer in a scope."""
+    found: list[bool] = []
+
+    def visit(block: Any) -> None:
+        found.extend(b.scope() == scope for b in block.alloc_buffers)
+
+    tvm_ffi.structural_walk(module["main"].body, (SBlock, visit))
+    return any(found)
+
+
+def _is_pipelined(module: IRModule) -> bool:
+    found: list[bool] = []
+
+    def visit(loop: Any) -> None:
+        found.append("software_pipeline_stage" in loop.annotations)
+
+    tvm_ffi.structural_walk(module["main"].body, (tirx.For, visit))
+    return any(found)
+
+
 _PIPELINING = (
     s_tir_transform.UnifyThreadBinding(),
     s_tir_transform.LowerMatchBuffer(),
@@ -258,7 +279,7 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
         s_tir_transform.ConvertBlocksToOpaque(),
         s_tir_transform.LiftThreadBinding(),
         s_tir_transform.CompactBufferAllocation(),
-        *(_PIPELINING if "software_pipeline_stage" in str(module) else ()),
+        *(_PIPELINING if _is_pipelined(module) else ()),
     ):
         module = transform(module)
     body = module["main"].body.block.body

@@ -25,6 +25,7 @@ from tvm_xpiler.core.tir import (
     PrimFunc,
     ScheduleError,
     Target,
+    allocates,
     compile_module,
     cuda_device,
     elements,
@@ -224,7 +225,7 @@ def _with_dynamic(kernels: str) -> str:
 
 def _dynamic_bytes(module: IRModule, launches: int) -> list[int]:
     """Return how much shared memory each launch of a scheduled module gives; TVM lays the buffers of a kernel one behind the other."""
-    if DYNAMIC not in str(module):
+    if not allocates(module, DYNAMIC):
         return [0] * launches
     held = [[b for b in buffers if b.scope() == DYNAMIC] for _, buffers in lowered_allocations(module)]
     if len(held) != launches or any(len({str(b.ty.dtype) for b in buffers}) > 1 for buffers in held):
