@@ -200,7 +200,7 @@ def from_record(front: Front, given: Given, events: list[list[str]], platform: P
                     "XP106", f"'{front.entry}' sets device memory {what}: only setting it to zero before the first launch is modelled"
                 )
             cleared.add(int(event[1]))
-        elif event[0] == "allow":
+        elif event[0] == "allow":  # for a kernel, which is not told apart from others
             allowed = max(allowed, int(event[1]))
         elif event[0] == "launch":
             launched_yet = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +14,10 @@ import pytest
 from cost_model.features import NAMES, features
 from cost_model.model import CostModel, quality
 from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
-from tvm_xpiler.autotune.messages import Unfit
+from tvm_xpiler.autotune.messages import Run, Times, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
-from tvm_xpiler.autotune.worker import _runnable
+from tvm_xpiler.autotune.worker import Bench, _runnable
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
@@ -241,3 +243,22 @@ def test_candidates_are_compared_with_the_function_as_it_stands() -> None:
     small, large = _gemm(), _gemm(2048)
     assert structurally_equal(_runnable(small), small)
     assert not structurally_equal(_runnable(large), large)
+
+
+@pytest.mark.parametrize(("sleeps", "expected"), [(0.0, [2e-7]), (0.005, None)])
+def test_a_short_candidate_is_not_judged_by_one_call(sleeps: float, expected: list[float] | None) -> None:
+    """The call itself takes longer than a small kernel; the timer, which calls it many times, decides."""
+
+    class Timed(dict[str, object]):
+        def time_evaluator(self, name: str, device: object, **options: int) -> Callable[[], SimpleNamespace]:
+            assert options["repeat"] == 1
+            return lambda: SimpleNamespace(results=(2e-7,))
+
+    module = Timed(main=lambda: time.sleep(sleeps))
+    times = Bench()._timed(Run(5, 5, 1e-9, False, None), module, SimpleNamespace(sync=lambda: None))
+    assert isinstance(times, Times)
+    if expected is None:
+        assert len(times.seconds) == 1
+        assert times.seconds[0] >= sleeps
+    else:
+        assert list(times.seconds) == expected

@@ -66,7 +66,7 @@ class Run:
     Attributes:
         repeats: Timings to take.
         milliseconds: Of one timing, at least.
-        cutoff: A candidate whose first run takes longer, in seconds, is not timed again.
+        cutoff: A candidate of which a run takes longer, in seconds, is timed once: by that run where it is long, else by one short timing.
         cold: Whether a GPU's L2 is flushed before each run.
         tracker: Who lends the machine; None: this one.
     """

@@ -69,7 +69,8 @@ def choose_tile(
 def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> int:
     """Return into how many parts a reduction is cut that are summed up later: more than one where tiles are too few for all cores.
 
-    A part more costs its partial result, written and read again, and a second kernel. The constants order 40 measured choices on an H200.
+    A part more costs its partial result, written and read again, and a second kernel. The constants
+    ordered 40 measured choices on an H200; the rate was since scaled to the costs of :func:`_by_cost`, and the choices not measured again.
     """
     costs = {}
     for parts in _PARTS:
@@ -86,8 +87,8 @@ def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, ma
 def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, beside: int = 0) -> list[tuple[float, Tile]]:
     """Return the legal tiles with their costs, the cheapest first. A cost is in elements of the result that one multiprocessor works on.
 
-    The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants order
-    108 measured tiles of products of 1024 and 4096 cubed on an H100. Copies run as far ahead of the products as shared memory allows.
+    The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants
+    follow 108 measured tiles of products of 1024 and 4096 cubed on an H100. Copies run as far ahead of the products as shared memory allows.
     """
     size = BYTES[dtype]
     legal = []
