@@ -167,4 +167,4 @@ def _estimate(module: IRModule, machine: Machine, original: IRModule) -> float:
     return _cost(module, original["main"], CHIPS[machine.name]) / PER_SECOND
 
 
-MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate)
+MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate, AHEAD)

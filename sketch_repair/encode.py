@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log2
+from math import prod
 from typing import Any
 
 import z3
 
+from sketch_repair.families import Family, hard_families, soft_families
+from sketch_repair.nests import Exponents, Loop, Nests, Program
 from sketch_repair.sketch import DROPPED, WHOLE, Choice, Path
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value
-
-_SCALE = 1000  # of logarithms, which are rounded against the limit
+from tvm_xpiler.schedule.plan import Plan, Step, Value
 
 
 def primes_of(n: int) -> dict[int, int]:
@@ -33,9 +33,6 @@ def primes_of(n: int) -> dict[int, int]:
     return found
 
 
-Exponents = dict[int, Any]  # prime: Z3 term or int
-
-
 @dataclass
 class Encoding:
     """The problem of one sketch.
@@ -43,21 +40,21 @@ class Encoding:
     Args:
         plan: The plan whose places are open.
         choices: Those places.
-        loops: Extents of loops by block and variable, in the program that the plan begins with.
+        program: What the plan begins with.
         machine: Its limits.
         timeout: Of one question, in milliseconds.
     """
 
     plan: Plan
     choices: Sequence[Choice]
-    loops: dict[tuple[str, str], int]
+    program: Program
     machine: Machine
     timeout: int = 2000
 
     def __post_init__(self) -> None:
         self.optimize = z3.Optimize()
         self.optimize.set("timeout", self.timeout)
-        self.hard: list[tuple[str, Any]] = []
+        self.hard: list[Family] = []
         self.bits: list[list[Any]] = []
         self.at: dict[tuple[int, Path], int] = {place: i for i, c in enumerate(self.choices) for place in c.places}
         for i, choice in enumerate(self.choices):
@@ -67,9 +64,12 @@ class Encoding:
             for bit, cost in zip(bits, choice.costs, strict=True):
                 if cost:
                     self.optimize.add_soft(z3.Not(bit), weight=cost)
-        self._families()
+        nests = self._followed()
+        self.hard += hard_families(nests, self.machine)
         for _, constraint in self.hard:
             self.optimize.add(constraint)
+        for weight, constraint in soft_families(nests, self.machine):
+            self.optimize.add_soft(constraint, weight=weight)
 
     def block(self, picked: Sequence[int], relevant: Sequence[int]) -> None:
         """Exclude the picked values of the relevant choices together."""
@@ -126,95 +126,97 @@ class Encoding:
 
     def _kept(self, number: int) -> Any:
         index = self.at.get((number, WHOLE))
-        return True if index is None else z3.Not(self.bits[index][self.choices[index].domain.index(DROPPED)])
+        return z3.BoolVal(True) if index is None else z3.Not(self.bits[index][self.choices[index].domain.index(DROPPED)])
 
-    def _families(self) -> None:
-        """Walk the plan with symbolic extents of its named loops and state what splits, threads and vectors need."""
-        extents: dict[Value, tuple[Exponents, str]] = {
-            LoopOf(Name(block), name): (dict(primes_of(extent)), block) for (block, name), extent in self.loops.items()
-        }
-        threads: dict[str, list[tuple[Exponents, Any]]] = {}
+    def _followed(self) -> Nests:
+        """Follow the plan with its open factors, and state what its splits need."""
+        nests = Nests(self.program, primes_of)
         for number, step in enumerate(self.plan.steps):
-            if (number, (0,)) in self.at:
-                known = None
+            opened = {path for n, path in self.at if n == number}
+            loop = nests.loop(step.args[0]) if step.args and (0,) not in opened else None
+            kept = all(path[:1] == (1,) for path in opened)  # but for factors, or an axis
+            owner = nests.owner(step.args[0]) if step.args and kept and not isinstance(step.args[0], tuple) else None
+            if step.op == "split" and loop is not None and isinstance(step.args[1], tuple):
+                self._split(number, step, loop, nests)
+            elif step.op == "split" and owner is not None and isinstance(step.args[1], tuple):
+                nests.made(owner, [self._exponents(number, (1, i), f) for i, f in enumerate(step.args[1])], step.results)
+            elif step.op == "fuse" and isinstance(step.args[0], tuple) and len(step.results) == 1 and (0,) not in opened:
+                parts = [part for v in step.args[0] for part in [nests.loop(v)] if part is not None]
+                owners = {nests.owner(v) for v in step.args[0]} - {None}
+                if len(parts) == len(step.args[0]):
+                    nests.fuse(parts, step.results[0])
+                elif len(owners) == 1:
+                    nests.made(str(owners.pop()), [None], step.results)
+                for part in parts if not kept else ():
+                    nests.forget(part.block)
+            elif step.op == "bind" and loop is not None:
+                loop.axes = self._axes(number, step.args[1])
+                nests.bound.append(loop)
+            elif step.op == "vectorize" and loop is not None:
+                nests.vectors.append((loop, self._kept(number)))
             else:
-                known = extents.get(step.args[0]) if step.args and not isinstance(step.args[0], tuple) else None
-            if step.op == "split" and known is not None and isinstance(step.args[1], tuple):
-                self._split(number, step, known, extents)
-            elif step.op == "fuse" and isinstance(step.args[0], tuple) and len(step.results) == 1:
-                parts = [extents.get(v) for v in step.args[0]]
-                if (number, (0,)) not in self.at and all(parts):
-                    total: Exponents = {}
-                    for part in parts:
-                        assert part is not None
-                        for p, e in part[0].items():
-                            total[p] = total.get(p, 0) + e
-                    assert parts[0] is not None
-                    extents[Name(step.results[0])] = (total, parts[0][1])
-            elif step.op == "bind" and known is not None:
-                self._bind(number, step, known, threads)
-            elif step.op == "vectorize" and known is not None:
-                limit = floor(log2(self.machine.max_vector) * _SCALE)
-                text = f"a vector has at most {self.machine.max_vector} elements"
-                self.hard.append((text, z3.Implies(self._kept(number), _log(known[0]) <= limit)))
-        for block, bound in threads.items():
-            limit = floor(log2(self.machine.max_threads) * _SCALE)
-            total_log = z3.Sum([z3.If(when, _log(e), 0) for e, when in bound])
-            self.hard.append((f"the nest of block '{block}' has at most {self.machine.max_threads} threads", total_log <= limit))
+                nests.follow(step, not opened)
+            if loop is not None and not kept:  # it may be gone, or elsewhere
+                nests.forget(loop.block)
+        return nests
 
-    def _split(self, number: int, step: Step, known: tuple[Exponents, str], extents: dict[Value, tuple[Exponents, str]]) -> None:
+    def _split(self, number: int, step: Step, loop: Loop, nests: Nests) -> None:
         factors = step.args[1]
         assert isinstance(factors, tuple)
+        whole = loop.extent
         parts = [self._exponents(number, (1, i), f) for i, f in enumerate(factors)]
         inferred = [self._inferred(number, (1, i), f) for i, f in enumerate(factors)]
-        touched = any((number, (1, i)) in self.at for i in range(len(factors)))
-        unknown = [i for i, part in enumerate(parts) if part is None and factors[i] is not None]
-        if unknown:
+        places = [(1, i) for i in range(len(factors)) if (number, (1, i)) in self.at]
+        if any(part is None and factor is not None for part, factor in zip(parts, factors, strict=True)):
+            nests.forget(loop.block)
             return
-        primes = {*known[0], *(p for part in parts if part for p in part)}
+        primes = {*whole, *(p for part in parts if part for p in part)}
         sums = {p: sum(((part or {}).get(p, 0) for part in parts), start=0) for p in primes}
-        open_end = z3.Or([z3.BoolVal(i) if isinstance(i, bool) else i for i in inferred])
-        if touched:
-            text = f"the factors of split {number + 1} divide its loop's extent{_numbers(known[0])}"
-            for p in sorted(primes):
-                whole = known[0].get(p, 0)
-                self.hard.append((text, z3.Implies(self._kept(number), z3.If(open_end, sums[p] <= whole, sums[p] == whole))))
-            self.hard.append(
-                (
-                    f"split {number + 1} infers one factor at most",
-                    z3.AtMost(*[z3.BoolVal(i) if isinstance(i, bool) else i for i in inferred], 1),
-                )
+        padded = self._proposed(number, places, factors)
+        if places:
+            text = f"the factors of split {number + 1} divide its loop's extent{_numbers(whole)}"
+            free = z3.Or(
+                z3.Not(z3.BoolVal(True) if self._kept(number) is True else self._kept(number)), self._proposed(number, places, factors)
             )
-        for i, name in enumerate(step.results[: len(parts)]):
-            part = parts[i]
-            rest = {p: known[0].get(p, 0) - sums[p] for p in primes}
-            if part is None:
-                extents[Name(name)] = (rest, known[1])
-            elif inferred[i] is False:
-                extents[Name(name)] = (part, known[1])
-            else:
-                extents[Name(name)] = ({p: z3.If(inferred[i], rest[p], part.get(p, 0)) for p in primes}, known[1])
+            open_end = z3.Or([z3.BoolVal(i) if isinstance(i, bool) else i for i in inferred])
+            for p in sorted(primes):
+                self.hard.append((text, z3.Or(free, z3.If(open_end, sums[p] <= whole.get(p, 0), sums[p] == whole.get(p, 0)))))
+            once = z3.AtMost(*[z3.BoolVal(i) if isinstance(i, bool) else i for i in inferred], 1)
+            self.hard.append((f"split {number + 1} infers one factor at most", once))
+        rest = {p: whole.get(p, 0) - sums[p] for p in primes}
+        length, named = _number(whole), prod(f for f in factors if type(f) is int)
+        if None in factors and length is not None and length % named:
+            most = primes_of(-(-length // named))
+            rest = {p: z3.If(padded, most.get(p, 0), rest.get(p, 0)) for p in primes | set(most)}
+        made = [
+            rest if part is None else part if i is False else {p: z3.If(i, rest.get(p, 0), part.get(p, 0)) for p in {*rest, *part}}
+            for part, i in zip(parts, inferred, strict=True)
+        ]
+        nests.split(loop, made, step.results)
 
-    def _bind(self, number: int, step: Step, known: tuple[Exponents, str], threads: dict[str, list[tuple[Exponents, Any]]]) -> None:
-        index = self.at.get((number, (1,)))
-        kept = self._kept(number)
+    def _proposed(self, number: int, places: Sequence[Path], factors: tuple[Value, ...]) -> Any:
+        """Return when a split is as it was proposed with one factor inferred: TVM pads a loop that is not divided, and says so where it cannot."""
+        if None not in factors or any(type(factors[path[1]]) is not int for path in places):
+            return z3.BoolVal(False)
+        chosen = [(self.at[number, path], factors[path[1]]) for path in places]
+        if any(factor not in self.choices[index].domain for index, factor in chosen):
+            return z3.BoolVal(False)
+        return z3.And([self.bits[index][self.choices[index].domain.index(factor)] for index, factor in chosen])
+
+    def _axes(self, number: int, axis: Value) -> dict[str, Any]:
+        """Return what a step may bind its loop to, and when."""
+        index, kept = self.at.get((number, (1,))), self._kept(number)
         if index is None:
-            when = kept if str(step.args[1]).startswith("threadIdx") else False
-        else:
-            named = [b for b, v in zip(self.bits[index], self.choices[index].domain, strict=True) if str(v).startswith("threadIdx")]
-            when = z3.And(z3.Or(named), kept)
-        if when is not False:
-            threads.setdefault(known[1], []).append((known[0], when))
+            return {str(axis): kept}
+        return {str(v): z3.And(bit, kept) for bit, v in zip(self.bits[index], self.choices[index].domain, strict=True)}
 
 
-def _log(exponents: Exponents) -> Any:
-    return z3.Sum([z3.IntVal(0), *(ceil(log2(p) * _SCALE - 1e-9) * e for p, e in exponents.items())])
+def _number(exponents: Exponents) -> int | None:
+    """Return a number that depends on no choice."""
+    known = all(isinstance(e, int) for e in exponents.values())
+    return prod(p**e for p, e in exponents.items()) if known else None
 
 
 def _numbers(exponents: Exponents) -> str:
-    if not all(isinstance(e, int) for e in exponents.values()):
-        return ""
-    total = 1
-    for p, e in exponents.items():
-        total *= p**e
-    return f", {total}"
+    number = _number(exponents)
+    return "" if number is None else f", {number}"

@@ -12,12 +12,13 @@ from typing import Any
 
 from sketch_repair.encode import Encoding
 from sketch_repair.localize import Fragment, fragment
+from sketch_repair.nests import Program
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import REFUSED, Schedule
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule, node_of
 from tvm_xpiler.schedule.limits import Broken, broken_limit
-from tvm_xpiler.schedule.plan import Hole, Name, Plan, Step, leaves, names_used
+from tvm_xpiler.schedule.plan import Hole, LoopOf, Name, Plan, Step, Value, leaves, names_used
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import print_step
@@ -68,8 +69,35 @@ class _Refusal:
     before: Schedule
     names: dict[str, Any]
     monotone: bool = False
+    alike: frozenset[int] = frozenset()  # steps that must agree with it in a size
     argument: int | None = None
     blocks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    """What was refused, for every later opening: these values together, while what has been opened since, up to the step, is as proposed."""
+
+    step: int
+    values: dict[tuple[tuple[int, Path], ...], Value | Step]
+    open: frozenset[tuple[tuple[int, Path], ...]]
+
+    @classmethod
+    def of(cls, refusal: _Refusal, choices: list[Choice], picked: tuple[int, ...], relevant: list[int]) -> _Clause:
+        values = {choices[i].places: choices[i].domain[picked[i]] for i in relevant}
+        return cls(refusal.step, values, frozenset(c.places for c in choices))
+
+    def tell(self, encoding: Encoding) -> None:
+        """Exclude it."""
+        relevant = []
+        picked = [0] * len(encoding.choices)
+        for i, choice in enumerate(encoding.choices):
+            since = choice.places not in self.open and (self.step < 0 or any(n <= self.step for n, _ in choice.places))
+            if choice.places in self.values or since:
+                value = self.values.get(choice.places, choice.domain[choice.costs.index(min(choice.costs))])
+                picked[i] = choice.domain.index(value)
+                relevant.append(i)
+        encoding.block(picked, relevant)
 
 
 def repair(plan: Plan, func: Any, machine: Machine, seconds: float = 10.0, fixed: frozenset[int] = frozenset()) -> Repaired | Unrepairable:
@@ -92,12 +120,8 @@ class _Repair:
         self.tries = 0
         self.start = new_schedule(func)
         self.replay, self.states = Replay(func), Replay(func)
-        self.loops = {
-            (str(self.start.get(b).name_hint), str(self.start.get(rv).loop_var.name)): int(self.start.get(rv).extent)
-            for b in blocks(self.start)
-            for rv in self.start.get_loops(b)
-            if hasattr(self.start.get(rv).extent, "value")
-        }
+        self.program = Program.of(self.start)
+        self.learned: list[_Clause] = []
 
     def run(self) -> Repaired | Unrepairable:
         choices = hole_choices(self.plan, self._extents())
@@ -182,7 +206,9 @@ class _Repair:
 
     def _search(self, choices: list[Choice]) -> Repaired | tuple[_Refusal, tuple[str, ...]]:
         """Try assignments, the nearest first, until one is legal or this opening is used up."""
-        encoding = Encoding(self.plan, choices, self.loops, self.machine)
+        encoding = Encoding(self.plan, choices, self.program, self.machine)
+        for clause in self.learned:
+            clause.tell(encoding)
         refusal: _Refusal | None = None
         for _ in range(_TRIES_PER_OPENING):
             if self._late() and refusal is not None:
@@ -199,7 +225,9 @@ class _Repair:
             if result.monotone and factors:
                 encoding.shrink(picked, factors + [i for i in relevant if not choices[i].factor])
             elif relevant:
-                encoding.block(picked, relevant)
+                clause = _Clause.of(result, choices, picked, relevant)
+                clause.tell(encoding)
+                self.learned.append(clause)
             else:
                 break
         if refusal is None:
@@ -229,31 +257,44 @@ class _Repair:
         """Lay a broken limit at the last step that could have to do with it."""
         suspects = {
             "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",), "parted": ("decompose_reduction", "compute_at", "reverse_compute_at"),
-            "unrolled": ("unroll",), "reduction": ("split", "bind", "fuse"), "fragment": ("tensorize", "cache_read", "cache_write", "set_scope"), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
+            "unrolled": ("unroll",), "reduction": ("split", "bind", "fuse"), "lanes": ("bind",), "fragment": ("tensorize", "cache_read", "cache_write", "set_scope"), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
             "nram": ("split", "vectorize", "annotate"), "wram": ("split", "annotate"), "sram": ("split", "annotate"), "unit": ("annotate", "vectorize"), "unread": ("annotate", "vectorize", "split", "fuse", "bind", "parallel", "unroll"), "block": ("compute_at", "reverse_compute_at", "decompose_reduction", "cache_read", "cache_write", "set_scope"),
         }.get(broken.limit, ())  # fmt: skip
         last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]
+        if broken.limit == "lanes":
+            last = [i for i in last if whole.steps[i].args[1] == "threadIdx.x"]
         meant = _meant(broken.blocks, done)
+        for i, step in enumerate(whole.steps):
+            if step.op == "blockize" and meant & set(step.results):
+                meant |= _chain(whole, i)
         at = next((i for i in last if meant & _chain(whole, i)), -1)
         if at < 0:
             return _Refusal(-1, broken.message, done.schedule, done.names, blocks=broken.blocks)
         before = self.states.apply(Plan(whole.steps[:at]))
-        return _Refusal(kept[at], broken.message, _schedule(before), before.names, broken.monotone, blocks=broken.blocks)
+        alike: list[int] = []
+        if broken.limit == "axis" and whole.steps[at].op == "bind":
+            alike = [kept[i] for i, step in enumerate(whole.steps) if step.op == "bind" and step.args[1] == whole.steps[at].args[1]]
+        return _Refusal(kept[at], broken.message, _schedule(before), before.names, broken.monotone, frozenset(alike), blocks=broken.blocks)
 
     def _relevant(self, choices: list[Choice], refusal: _Refusal) -> list[int]:
         """Return the choices that a refusal of a step can depend on: those of steps before it that share names with it, transitively."""
         step = refusal.step
         if step < 0:
             return list(range(len(choices)))
-        if refusal.argument is not None and self._plain(step, refusal.argument):
-            producers = {n for n in range(step) if set(self.plan.steps[n].results) & set(_spoken(self.plan.steps[step]))}
-            return [
-                i
-                for i, c in enumerate(choices)
-                for n, path in c.places
-                if (n == step and (path[:1] == (refusal.argument,) or path in (WHOLE, MOVE, INSERT)))
-                or (n in producers and path in (WHOLE, MOVE))
-            ]
+        if refusal.argument is not None:
+            argument = self.plan.steps[step].args[refusal.argument]
+            # What a bare name means depends on nothing but the step that makes it; which loops there are, on no factor.
+            named = {n for n in range(step) if set(self.plan.steps[n].results) & set(_spoken(self.plan.steps[step]))}
+            makers = named if isinstance(argument, Name) else set(range(step))
+            read = [i for i, c in enumerate(choices) if any(n == step and path[:1] == (refusal.argument,) for n, path in c.places)]
+            if isinstance(argument, Name | LoopOf):
+                return read + [
+                    i
+                    for i, c in enumerate(choices)
+                    for n, path in c.places
+                    if (n == step and path in (WHOLE, MOVE, INSERT))
+                    or (n in makers and (path in (WHOLE, MOVE) if isinstance(argument, Name) else not c.factor))
+                ]
         names = set(_spoken(self.plan.steps[step]))
         steps = {step}
         for number in reversed(range(step)):
@@ -266,20 +307,16 @@ class _Repair:
         # An opened reference may name a loop of another chain, so what it depends on is not known from the proposal.
         return found if not any(c.places[0][1] != WHOLE and not c.factor for c in choices) else opened_before or found
 
-    def _plain(self, step: int, argument: int) -> bool:
-        """Whether an argument is a bare name, whose meaning depends on nothing but the step that makes it."""
-        return isinstance(self.plan.steps[step].args[argument], Name)
-
     def _opening(self, refusal: _Refusal, reach: int) -> set[int]:
         if refusal.step < 0:
             return set(range(len(self.plan.steps))) if reach >= 2 else set()
         if reach == 0:
-            # A limit on sizes is a matter of the factors that made them.
-            chain = _chain(self.plan, refusal.step) if refusal.monotone else frozenset()
-            return {
-                refusal.step,
-                *(n for n in range(refusal.step) if self.plan.steps[n].op == "split" and set(self.plan.steps[n].results) & chain),
+            sized = {refusal.step, *refusal.alike} if refusal.monotone or refusal.alike else set()
+            chain = {name for n in sized for name in _chain(self.plan, n)}
+            splits = {
+                n for n in range(max(sized, default=0)) if self.plan.steps[n].op == "split" and set(self.plan.steps[n].results) & chain
             }
+            return splits | refusal.alike or {refusal.step}  # a limit on sizes is a matter of the factors that made them
         names = _spoken(self.plan.steps[refusal.step])
         near = {n for n in range(refusal.step + 1) if _spoken(self.plan.steps[n]) & names}
         return near if reach == 1 else set(range(refusal.step + 1)) if reach == 2 else set(range(len(self.plan.steps)))
@@ -291,11 +328,16 @@ class _Repair:
         for number in sorted(steps):
             state = (refusal.before, refusal.names) if number == refusal.step else self._state(number)
             step = self.plan.steps[number]
-            result += [c for c in open_step(number, step, *state) if not taken & set(c.places) and not _within(c, taken)]
+            found = open_step(number, step, *state)
+            if reach == 0 and refusal.alike:  # lengths that differ, or an axis too many
+                found = [c for c in found if c.factor or c.places == ((number, (1,)),)]
+            result += [c for c in found if not taken & set(c.places) and not _within(c, taken)]
+        if reach == 0 and refusal.alike:
+            return result
         near = steps | ({refusal.step} if refusal.step >= 0 else set())
         wanted = near if reach < 3 and steps else set(range(len(self.plan.steps)))
         taken = {place for c in result for place in c.places}
-        if refusal.step >= 0 and refusal.step not in self.fixed:
+        if refusal.step in steps | {n for n, _ in taken} and refusal.step not in self.fixed:
             own = step_choices(refusal.step, self.plan, refusal.before, refusal.names)
             result += [c for c in own if c.places[0] not in taken]
             taken |= {c.places[0] for c in own}

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
 
-from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.apply import extent_of, node_of
+from tvm_xpiler.core.tir import Schedule, accessed
+from tvm_xpiler.schedule.apply import extent_of, meant, node_of
+from tvm_xpiler.schedule.intrinsics import fitting
 from tvm_xpiler.schedule.plan import Hole, LoopOf, Name, Plan, Step, Value, names_used
 from tvm_xpiler.schedule.primitives import PRIMITIVES, Kind
 from tvm_xpiler.schedule.query import blocks
 
 DROPPED = "dropped"
 _AXES = ("blockIdx.x", "blockIdx.y", "blockIdx.z", "threadIdx.x", "threadIdx.y", "threadIdx.z")
-_SCOPES = ("shared", "local", "global")
+_SCOPES = ("shared", "local", "global", "shared.dyn", "wmma.matrix_a", "wmma.matrix_b", "wmma.accumulator")
 _MARKS = {"unroll", "vectorize", "annotate", "unannotate", "storage_align", "parallel"}
 _MAX_ORDERS = 60
 
@@ -182,8 +183,9 @@ def _factors(number: int, position: int, step: Step, value: tuple[Value, ...], s
     for i, factor in enumerate(value):
         if type(factor) is not int:
             continue
-        domain = _divisors(extent) if extent else tuple(sorted({factor, *(1 << n for n in range(8))}))
-        costs = tuple(int(abs(log2(d) - log2(max(factor, 1))) * 4 + 0.5) for d in domain)
+        kept = {factor} if None in value else set()  # TVM pads a loop that is not divided
+        domain = tuple(sorted(kept.union(_divisors(extent)) if extent else {factor, *(1 << n for n in range(8))}))
+        costs = tuple(int(abs(log2(d) - log2(max(factor, 1))) * 2 + 0.5) for d in domain)
         result.append(Choice(((number, (position, i)),), domain, costs, True))
     if result and None not in value and isinstance(value[0], int):
         # A split that names all its factors may let the outermost be inferred.
@@ -201,9 +203,13 @@ def _alternatives(kind: Kind, step: Step, value: Value, sch: Schedule, names: di
     if kind is Kind.LOOPS and isinstance(value, tuple):
         return _orders(step, value, sch, names)
     if kind is Kind.STR and step.op == "bind":
-        return _ranked(value, list(_AXES))
+        return _any_of(value, _AXES)
+    if kind is Kind.STR and step.op == "tensorize":
+        node = meant(sch, names, step.args[0])
+        buffers = accessed(node) if node is not None else []
+        return _ranked(value, list(fitting(str(value), frozenset((str(b.ty.dtype), str(b.scope())) for _, b in buffers))))
     if kind is Kind.STR and step.op in {"cache_read", "cache_write", "set_scope"}:
-        return _ranked(value, list(_SCOPES))
+        return _any_of(value, _SCOPES)
     if kind is Kind.BUFFER or (kind is Kind.INT and step.op == "rfactor"):
         return _ranked(value, [0, 1, 2, 3])
     return (value,), (0,)
@@ -233,6 +239,12 @@ def _ranked(value: Value, candidates: list[Value]) -> tuple[tuple[Value, ...], t
     said = _said(value)
     likeness = {i: difflib.SequenceMatcher(None, said, _said(c)).ratio() for i, c in enumerate(others)}
     return (value, *others), (0, *(2 + int(10 * (1 - likeness[i])) for i in range(len(others))))
+
+
+def _any_of(value: Value, words: tuple[str, ...]) -> tuple[tuple[Value, ...], tuple[int, ...]]:
+    """Put the proposed word first; no other is nearer to it than the next."""
+    others = [w for w in words if w != value]
+    return (value, *others), (0, *(3 for _ in others))
 
 
 def _said(value: Value) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sketch_repair.encode import primes_of
@@ -110,6 +112,75 @@ def test_shared_memory_that_does_not_fit_is_made_smaller() -> None:
     assert isinstance(result, Repaired), result
     assert broken_limit(result.applied.schedule, GPU) is None
     assert "cache_read" in str(result.plan)
+
+
+_TILED = """
+i0, i1 = split(C.i, [None, ?t{%s}])
+j0, j1 = split(C.j, [None, ?u{%s}])
+k0, k1 = split(C.k, [None, ?v{%s}])
+reorder(i0, j0, i1, j1, k0, k1)
+bind(i0, "blockIdx.y"); bind(j0, "blockIdx.x"); bind(i1, "threadIdx.y"); bind(j1, "threadIdx.x")
+A_s = cache_read(C, 0, "shared"); compute_at(A_s, k0)
+f = fuse(A_s.ax0, A_s.ax1); f0, f1, f2 = split(f, [None, ?t, ?u]); bind(f1, "threadIdx.y"); bind(f2, "threadIdx.x")
+"""
+
+
+@pytest.mark.parametrize(
+    ("domains", "chosen"),
+    [
+        (("16", "16", "512,256"), (16, 16, 256)),  # 16 x 512 elements of 4 bytes fill more than half of what may be declared
+        (("8", "24,32", "16"), (8, 32, 16)),  # whole warps
+        (("16", "16", "16,1024"), (16, 16, 16)),  # 64 KiB: does not fit
+    ],
+)
+def test_holes_are_filled_at_once_by_what_shared_memory_and_warps_need(domains: tuple[str, str, str], chosen: tuple[int, ...]) -> None:
+    module = _gemm(768, 768, 1024)
+    machine = replace(GPU, opted=0)
+    rest = str(rules_plan(module["main"], machine, only="D"))
+    result = repair(_plan(_TILED % domains + rest), module, machine)
+    assert isinstance(result, Repaired), result
+    assert tuple(s.args[1][1] for s in result.plan.steps[:3]) == chosen  # type: ignore[index]
+    assert result.tries == 1
+
+
+def test_lengths_of_one_axis_are_made_equal_by_their_factors() -> None:
+    module = _gemm(512, 512, 512)
+    plan = str(rules_plan(module["main"], GPU)).replace(
+        "fused_2 = split(ax0_ax1_fused, [None, 16, 16])", "fused_2 = split(ax0_ax1_fused, [None, 64, 16])"
+    )
+    result = repair(_plan(plan), module, GPU)
+    assert isinstance(result, Repaired), result
+    assert len(result.changes) == 1
+    assert result.tries < 10
+
+
+def test_a_loop_that_is_not_divided_may_stay_so() -> None:
+    plan = _plan("a, b = split(C.i, [None, 48])\nc, d = split(C.j, [None, 16])\nvectorize(C.gone)")
+    result = repair(plan, _gemm(), CPU)
+    assert isinstance(result, Repaired), result
+    assert result.plan.steps[0] == plan.steps[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["wmma_store_16x16x16_f32_global", "wmma_load_16x16x16_f16_b_shared_dyn", "wmma_load_16x16x16_f16_a_shared_dyn_trans"]
+)
+def test_an_intrinsic_is_found_by_what_it_would_replace(wrong: str) -> None:
+    module = _halves()
+    plan = rules_plan(module["main"], GPU)
+    right = next(s for s in plan.steps if s.op == "tensorize" and "matrix_a" not in s.args[1] and "load" in s.args[1])
+    result = repair(_plan(str(plan).replace(f'"{right.args[1]}"', f'"{wrong}"')), module, GPU)
+    assert isinstance(result, Repaired), result
+    assert len(result.changes) == 1
+    assert [s.args[1] for s in result.plan.steps if s.op == "tensorize"] == [s.args[1] for s in plan.steps if s.op == "tensorize"]
+
+
+def _halves() -> IRModule:
+    from tvm import te
+
+    a, b = te.placeholder((256, 256), "float16", name="A"), te.placeholder((256, 256), "float16", name="B")
+    k = te.reduce_axis((0, 256), name="k")
+    c = te.compute((256, 256), lambda i, j: te.sum(a[i, k].astype("float32") * b[k, j].astype("float32"), axis=k), name="C")
+    return IRModule({"main": te.create_prim_func([a, b, c])})
 
 
 def test_a_nest_that_nothing_binds_is_bound_by_the_rules() -> None:

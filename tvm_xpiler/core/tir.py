@@ -246,11 +246,12 @@ def allocates(module: IRModule, scope: str) -> bool:
     return any(found)
 
 
-def _is_pipelined(module: IRModule) -> bool:
+def is_noted(module: IRModule, note: str) -> bool:
+    """Whether a loop of a module's function carries a note of this name."""
     found: list[bool] = []
 
     def visit(loop: Any) -> None:
-        found.append("software_pipeline_stage" in loop.annotations)
+        found.append(note in loop.annotations)
 
     tvm_ffi.structural_walk(module["main"].body, (tirx.For, visit))
     return any(found)
@@ -279,7 +280,7 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
         s_tir_transform.ConvertBlocksToOpaque(),
         s_tir_transform.LiftThreadBinding(),
         s_tir_transform.CompactBufferAllocation(),
-        *(_PIPELINING if _is_pipelined(module) else ()),
+        *(_PIPELINING if is_noted(module, "software_pipeline_stage") else ()),
     ):
         module = transform(module)
     body = module["main"].body.block.body

@@ -261,13 +261,18 @@ def node_of(sch: Schedule, rv: Any) -> Any:
         return None
 
 
-def extent_of(sch: Schedule, names: dict[str, Any], ref: Value) -> int | None:
-    """Return the extent of the loop that a reference means, or None where it means none."""
+def meant(sch: Schedule, names: dict[str, Any], ref: Value) -> Any:
+    """Return the block or loop that a reference means, or None where it means none."""
     try:
         rv = names.get(ref.text) if isinstance(ref, Name) else find_loop(sch, names, ref) if isinstance(ref, LoopOf) else None
     except (_Refused, RuntimeError, ValueError):
         return None
-    node = node_of(sch, rv) if rv is not None else None
+    return node_of(sch, rv) if rv is not None else None
+
+
+def extent_of(sch: Schedule, names: dict[str, Any], ref: Value) -> int | None:
+    """Return the extent of the loop that a reference means, or None where it means none."""
+    node = meant(sch, names, ref)
     return int(node.extent) if node is not None and type(node).__name__ == "For" and hasattr(node.extent, "value") else None
 
 

@@ -6,11 +6,12 @@ executed with the parser held back, and what they register is parsed by name.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 import sys
 import types
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +37,31 @@ def available(name: str) -> bool:
     TensorIntrin.register(name, desc, impl, override=True)
     _allow_again(name)
     return True
+
+
+def fitting(name: str, buffers: frozenset[tuple[str, str]]) -> list[str]:
+    """Return the intrinsics that a name may have meant, the most alike first.
+
+    Args:
+        name: As it was written.
+        buffers: Type and scope of what the part of the program that it was to replace reads and writes.
+    """
+    family = name.split("_", 1)[0]
+    names = sorted({*_held(), *DOT_PRODUCTS})
+    kin = [n for n in names if n.split("_", 1)[0] == family] or names
+    found = [n for n in kin if _operands(n) == buffers]
+    return sorted(found, key=lambda n: -difflib.SequenceMatcher(None, name, n).ratio())
+
+
+@cache
+def _operands(name: str) -> frozenset[tuple[str, str]]:
+    """Return type and scope of what an intrinsic's description reads and writes."""
+    if name in DOT_PRODUCTS:
+        desc = parsed(DOT_PRODUCTS[name].source()[0])
+    else:
+        held = _held()[name][0]
+        desc = held() if callable(held) else held
+    return frozenset((str(p.ty.dtype), str(p.scope())) for p in desc.params if hasattr(p, "scope"))
 
 
 def register_mentioned(text: str) -> None:

@@ -23,12 +23,14 @@ class Maker:
         plain: Returns the plan that relies on nothing but that the code runs.
         limit: Returns the first limit that a schedule of an original module breaks, or None.
         estimate: Returns the seconds of a schedule of an original module, by estimate; infinite where there is no code for it.
+        doubles: The note on a block that keeps two pieces of what it copies.
     """
 
     rules: Callable[[PrimFunc, Machine, str | None], Plan]
     plain: Callable[[PrimFunc, Machine], Plan]
     limit: Callable[[Schedule, Machine, IRModule | None], Broken | None]
     estimate: Callable[[IRModule, Machine, IRModule], float]
+    doubles: str = ""
 
 
 MAKERS: dict[str, Maker] = {}

@@ -9,7 +9,18 @@ from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import MAX_VECTOR, Machine
-from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, Schedule, Target, accessed, compile_module, elements, lowered_allocations, source_only
+from tvm_xpiler.core.tir import (
+    LOOP_KINDS,
+    IRModule,
+    Schedule,
+    Target,
+    accessed,
+    compile_module,
+    elements,
+    is_noted,
+    lowered_allocations,
+    source_only,
+)
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
@@ -25,7 +36,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``fragment``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -82,7 +93,7 @@ def _parted(nests: list[Any]) -> Broken | None:
 
 def _pipelined(module: IRModule, machine: Machine) -> Broken | None:
     """Build what copies asynchronously: TVM finds out late that a copy is none that the hardware makes so."""
-    if _ASYNC not in str(module):
+    if not is_noted(module, _ASYNC):
         return None
     target = Target({"kind": "cuda", "arch": machine.name if machine.name.startswith("sm_") else "sm_80"})
     try:
@@ -96,28 +107,30 @@ def _pipelined(module: IRModule, machine: Machine) -> Broken | None:
 
 def _held(blocks: list[str]) -> tuple[str, ...]:
     """Return blocks by the names that they had before TVM took an initialization out."""
-    return tuple(dict.fromkeys(b.removesuffix("_init").removesuffix("_update") for b in blocks))
+    return tuple(dict.fromkeys(re.sub(r"_(init|update)(?=_|$)", "", b) or b for b in blocks))
 
 
 def _nest(nest: Any, machine: Machine) -> Broken | None:
     axes: dict[str, set[int]] = {}
     blocks: list[str] = []
     shared: list[tuple[str, frozenset[str]]] = []
-    worst: dict[str, int] = {"vector": 1, "bytes": 1, "unrolled": 1, "nested": 0}
+    worst: dict[str, tuple[int, tuple[str, ...]]] = dict.fromkeys(("vector", "bytes", "unrolled", "nested"), (0, ()))
     _walk(nest, axes, blocks, worst, 1)
     _writers(nest, frozenset(), shared)
     held = _held(blocks) or ("root",)
     name = held[0]
-    if worst["vector"] > MAX_VECTOR:
-        return Broken(
-            "vector", held, f"block '{name}' has a vector of {worst['vector']} elements; {MAX_VECTOR} are the most that pay", True
-        )
-    if machine.kind == "gpu" and worst["bytes"] > _GPU_VECTOR:
-        return Broken("vector", held, f"block '{name}' has a vector of {worst['bytes']} bytes; {_GPU_VECTOR} are allowed", True)
-    if worst["nested"]:
-        return Broken("nested", held, f"a vectorized loop of block '{name}' holds more than one block, a vector or a thread axis", False)
-    if worst["unrolled"] > _MAX_UNROLLED:
-        return Broken("unrolled", held, f"block '{name}' is unrolled {worst['unrolled']} times; {_MAX_UNROLLED} are allowed", True)
+    long, wide, unrolled, nested = ((size, _held(list(under)) or held) for size, under in worst.values())
+    if long[0] > MAX_VECTOR:
+        said = f"block '{long[1][0]}' has a vector of {long[0]} elements; {MAX_VECTOR} are the most that pay"
+        return Broken("vector", long[1], said, True)
+    if machine.kind == "gpu" and wide[0] > _GPU_VECTOR:
+        return Broken("vector", wide[1], f"block '{wide[1][0]}' has a vector of {wide[0]} bytes; {_GPU_VECTOR} are allowed", True)
+    if nested[0]:
+        said = f"a vectorized loop of block '{nested[1][0]}' holds more than one block, a vector or a thread axis"
+        return Broken("nested", nested[1], said, False)
+    if unrolled[0] > _MAX_UNROLLED:
+        said = f"block '{unrolled[1][0]}' is unrolled {unrolled[0]} times; {_MAX_UNROLLED} are allowed"
+        return Broken("unrolled", unrolled[1], said, True)
     if machine.kind == "cpu":
         return Broken("axis", held, f"block '{name}' is bound to threads of a GPU, on a CPU", False) if axes else None
     if not axes:
@@ -151,21 +164,21 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     return None
 
 
-def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[str, int], unrolled: int) -> None:
+def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[str, tuple[int, tuple[str, ...]]], unrolled: int) -> None:
+    """Collect the axes and blocks of a nest, and of what has a limit the largest, with the blocks under it."""
     kind = type(node).__name__
     if kind == "For":
         extent = int(node.extent) if hasattr(node.extent, "value") else 1
         if node.thread_binding is not None:
             axes.setdefault(str(node.thread_binding.thread_tag), set()).add(extent)
         name = LOOP_KINDS[int(node.kind)]
-        if name == "vector":
-            worst["nested"] |= _parts(node.body)
-            worst["vector"] = max(worst["vector"], extent)
-            worst["bytes"] = max(worst["bytes"], extent * _widest(node.body))
-        if name == "unrolled":
-            unrolled *= extent
-            worst["unrolled"] = max(worst["unrolled"], unrolled)
+        unrolled *= extent if name == "unrolled" else 1
+        before = len(blocks)
         _walk(node.body, axes, blocks, worst, unrolled)
+        found = {"unrolled": unrolled} if name == "unrolled" else {}
+        if name == "vector":
+            found = {"nested": int(_parts(node.body)), "vector": extent, "bytes": extent * _widest(node.body)}
+        worst |= {key: (size, tuple(blocks[before:])) for key, size in found.items() if size > worst[key][0]}
     elif kind == "SeqStmt":
         for child in node.seq:
             _walk(child, axes, blocks, worst, unrolled)

@@ -23,7 +23,7 @@ def warp_limits(nest: Any, lanes: int) -> Iterator[tuple[str, str, str]]:
     for name, inside in holders.items():
         if inside > 1:
             yield (
-                "fragment",
+                "lanes",
                 name,
                 f"block '{name}' computes on fragments, which belong to a whole warp, in a loop over {inside} of its lanes",
             )
