@@ -24,6 +24,8 @@ from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import print_step
 
 _TRIES_PER_OPENING = 40
+_SHAPE = ("has annotation or thread binding", "no longer exists", "not the parent", "not in a chain")  # refusals that no factor changes
+_SEARCHING = 0.8  # of the time; the rest is for what the rules schedule anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class _Repair:
         return None if isinstance(done, Rejected) else (done, more)
 
     def _late(self) -> bool:
-        return time.monotonic() - self.begin > self.seconds
+        return time.monotonic() - self.begin > _SEARCHING * self.seconds
 
     def _lost(self, reason: str, core: tuple[str, ...]) -> Unrepairable:
         part = None if self.plan.holes else fragment(self.plan, self.func, self.machine)
@@ -281,6 +283,11 @@ class _Repair:
         step = refusal.step
         if step < 0:
             return list(range(len(choices)))
+        if any(told in refusal.reason for told in _SHAPE):
+            shaping = [c for c in choices if not c.factor]
+            if len(shaping) < len(choices):
+                indices = [i for i, c in enumerate(choices) if not c.factor]
+                return [indices[i] for i in self._relevant(shaping, refusal)]
         if refusal.argument is not None:
             argument = self.plan.steps[step].args[refusal.argument]
             # What a bare name means depends on nothing but the step that makes it; which loops there are, on no factor.

@@ -149,7 +149,7 @@ def step_choices(number: int, plan: Plan, sch: Schedule, names: dict[str, Any]) 
     missing = sorted(name for name in names_used(step) if name not in names and not _is_block(sch, name))
     made = [s for name in missing for s in _makers(name, sch)]
     if made:
-        ranked = sorted(made, key=lambda s: -difflib.SequenceMatcher(None, s.results[0], _said(s.args[0]) + str(s.args[-2])).ratio())[:12]
+        ranked = sorted(made, key=lambda s: -difflib.SequenceMatcher(None, s.results[0], _named_after(s)).ratio())[:12]
         result.append(Choice(((number, INSERT),), (None, *ranked), (0, *(6 + i for i in range(len(ranked))))))
     return result
 
@@ -163,13 +163,23 @@ def _is_block(sch: Schedule, name: str) -> bool:
 
 
 def _makers(name: str, sch: Schedule) -> Iterable[Step]:
-    """Yield steps that would make a block of a name that nothing made."""
+    """Yield steps that would make a block or a loop of a name that nothing made."""
     for rv in blocks(sch):
         block = Name(str(sch.get(rv).name_hint))
+        loops = [LoopOf(block, str(sch.get(loop).loop_var.name)) for loop in sch.get_loops(rv)]
+        for count in range(2, len(loops) + 1):
+            yield Step("fuse", (tuple(loops[:count]), True), (name,))
         for scope in ("local", "shared"):
             yield Step("cache_write", (block, 0, scope, None), (name,))
             for index in range(len(sch.get(rv).reads)):
                 yield Step("cache_read", (block, index, scope, None), (name,))
+
+
+def _named_after(step: Step) -> str:
+    """Return what the result of a step would be called."""
+    if isinstance(step.args[0], tuple):
+        return "_".join(str(v.key) for v in step.args[0] if isinstance(v, LoopOf)) + "_fused"
+    return _said(step.args[0]) + str(step.args[-2])
 
 
 def drop_choice(number: int, step: Step) -> Choice:

@@ -174,6 +174,23 @@ def test_an_intrinsic_is_found_by_what_it_would_replace(wrong: str) -> None:
     assert [s.args[1] for s in result.plan.steps if s.op == "tensorize"] == [s.args[1] for s in plan.steps if s.op == "tensorize"]
 
 
+def test_a_fusion_that_was_lost_is_inserted() -> None:
+    rest = str(rules_plan(_gemm()["main"], GPU, only="C"))
+    result = repair(_plan(rest + '\nf, g = split(ij, [None, 64])\nbind(f, "blockIdx.x")\nbind(g, "threadIdx.x")'), _gemm(), GPU)
+    assert isinstance(result, Repaired), result
+    assert any(change.startswith("inserted ij = fuse(D.i, D.j)") for change in result.changes), result.changes
+
+
+def test_caching_what_a_tensorized_block_reads_is_refused_instead_of_crashing() -> None:
+    module = _halves()
+    plan = rules_plan(module["main"], GPU)
+    loaded = next(i for i, s in enumerate(plan.steps) if s.op == "tensorize")
+    first = plan.steps[loaded].args[0]
+    block = next(s.args[0].block.text for s in plan.steps[:loaded] if s.op == "split" and first.text in s.results)  # type: ignore[union-attr]
+    done = apply(_plan("\n".join([str(Plan(plan.steps[: loaded + 1])), f'x = cache_read(`{block}_o`, 0, "shared")'])), module)
+    assert "tensorized already" in str(done)
+
+
 def _halves() -> IRModule:
     from tvm import te
 

@@ -157,7 +157,8 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
             return _nowhere(sch, step.op, keywords["block"], location)
         if step.op == "tensorize":
             available(keywords["tensor_intrin"])
-        if step.op == "cache_write" and _tensorized_reader(sch, keywords["block"], keywords["write_buffer_index"]):
+        index = keywords.get("write_buffer_index" if step.op == "cache_write" else "read_buffer_index")
+        if step.op in {"cache_write", "cache_read"} and _tensorized(sch, keywords["block"], index, step.op == "cache_write"):
             return Refusal("a block that reads the buffer is tensorized already; cache it before")
         result = getattr(sch, step.op)(*positional, **keywords)
         if step.op == "sample_compute_location" and node_of(sch, result) is None:
@@ -174,11 +175,13 @@ def apply_step(sch: Schedule, names: dict[str, Any], step: Step) -> Refusal | No
     return None
 
 
-def _tensorized_reader(sch: Schedule, block: Any, index: Any) -> bool:
-    """Whether a block writes a buffer that a tensorized block reads: TVM 0.27 ends in a segmentation fault where such a buffer is cached."""
-    writes = sch.get(block).writes
+def _tensorized(sch: Schedule, block: Any, index: Any, written: bool) -> bool:
+    """Whether a tensorized block reads a buffer that is written, or read, by a block: TVM 0.27 ends in a segmentation fault where it is cached."""
+    regions = sch.get(block).writes if written else sch.get(block).reads
     return (
-        isinstance(index, int) and 0 <= index < len(writes) and any(is_matched(f, writes[index].source) for f in sch.mod.functions.values())
+        isinstance(index, int)
+        and 0 <= index < len(regions)
+        and any(is_matched(f, regions[index].source) for f in sch.mod.functions.values())
     )
 
 
