@@ -83,6 +83,7 @@ def main() -> int:
     for name, found in ratios.items():
         print(f"against {name}: {mean(found)}")
     tuner.summary()
+    tuner.close()
     return 0
 
 

@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("manifests", nargs="+")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=120.0, help="limit of one kernel")
+    parser.add_argument("--memory", type=float, default=8.0, help="limit of one kernel, in GiB")
     parser.add_argument("--json", type=Path, help="where the records go, without texts")
     o = parser.parse_args()
     rows, kept, late = [], [], []
@@ -57,7 +58,7 @@ def main() -> None:
         targets = tuple(t for t in _TARGETS if t != source)
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            records = run(jobs, Setup(targets, Path(folder), o.jobs, Limits(o.seconds), bundles=False))
+            records = run(jobs, Setup(targets, Path(folder), o.jobs, Limits(o.seconds, int(o.memory * 2**30)), bundles=False))
             wall = time.perf_counter() - began
         proving = [r["stages"].get("prove", 0.0) + r["stages"].get("lift back", 0.0) for r in records if r["targets"]]
         quick = f"proving to three targets: median {statistics.median(proving):.2f} s, most {max(proving):.1f} s" if proving else ""

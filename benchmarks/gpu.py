@@ -62,6 +62,7 @@ def main() -> int:
         print(f"  ours {shown(mine)}  torch {shown(other)} {ratios[-1]:.2f}x", flush=True)
     print(f"against torch: {mean(ratios)}")
     tuner.summary()
+    tuner.close()
     return 0
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.source import read_source
@@ -64,6 +65,12 @@ class Tuner:
     measured: int = 0
     seconds: float = 0.0
     problems: dict[str, int] = field(default_factory=dict)
+    meter: Meter | None = None
+
+    def close(self) -> None:
+        """End the processes that measured."""
+        if self.meter is not None:
+            self.meter.__exit__()
 
     def tuned(self, entry: Entry) -> Tuned | None:
         """Lift and tune one kernel and print what came of it; None where there is nothing to run."""
@@ -78,8 +85,10 @@ class Tuner:
             if not options.trials:
                 print(f"{name}: by rule")
                 return Tuned(entry, session, problem, lifted.func, None)
+            tuning = TuneOptions(options.trials, options.time, options.records, options.seed, target=self.target)
+            self.meter = self.meter or tuning.meter()
             begin = time.monotonic()
-            found = tune(lifted.func, TuneOptions(options.trials, options.time, options.records, options.seed, target=self.target))
+            found = tune(lifted.func, tuning, meter=self.meter)
         except XpilerError as error:
             print(f"{name}: {error.code} {error.message}", flush=True)
             return None

@@ -206,19 +206,22 @@ def solve(piece: Piece, index: Expr) -> tuple[dict[Expr, Expr], Expr] | None:
     for v, c in mine.items():  # a falling index counts from its other end
         if c < 0:
             rest = E.add(rest, E.const(-c * (E.info(v).hi - 1)))
-    order = sorted(mine.items(), key=lambda item: abs(item[1]))
-    for position, (v, coef) in enumerate(order):
+    order = sorted(mine.items(), key=lambda item: -abs(item[1]))
+    around = 0  # the step of the digit before, which is larger
+    for v, coef in order:
         c, extent = abs(coef), E.info(v).hi
-        following = abs(order[position + 1][1]) if position + 1 < len(order) else None
-        if position == 0 and c > 1:
-            conditions.append(E.eq0(E.floormod(rest, c)))
+        if around and extent * c > around:
+            return None
+        if around % c:  # rows that are padded: what is left of one has digits of its own
+            rest, around = E.floormod(rest, around), 0
         digit = E.floordiv(rest, c)
-        if following is not None:
-            if following % c or extent * c > following:
-                return None
-            digit = E.floormod(digit, following // c)
+        if around:
+            digit = E.floormod(digit, around // c)
         conditions += [E.le0(E.scale(digit, -1)), E.le0(E.add(digit, E.const(1 - extent)))]
         values[v] = digit if coef > 0 else E.sub(E.const(extent - 1), digit)
+        around = c
+    if around > 1:
+        conditions.append(E.eq0(E.floormod(rest, around)))
     if not order:
         conditions.append(E.eq0(rest))
     for v in piece.vars:

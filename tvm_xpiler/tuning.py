@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,13 +87,19 @@ class TuneOptions:
         return Meter(str(cuda_target(spec)), 60.0, 10, 1, self.workers or len(os.sched_getaffinity(0)), self.cold, self.tracker)
 
 
-def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial: Callable[[Trial, float], None] | None = None) -> Found:
+def tune(
+    func: PrimFunc | IRModule,
+    options: TuneOptions | None = None,
+    on_trial: Callable[[Trial, float], None] | None = None,
+    meter: Meter | None = None,
+) -> Found:
     """Search the fastest plan for a function.
 
     Args:
         func: A lifted function, or any TensorIR function whose blocks are plain loop nests; of a module, its ``main``.
         options: Target, budget, records, proposers, machines.
         on_trial: Called after each measurement with the trial and the best seconds so far.
+        meter: One that is open already, of :meth:`TuneOptions.meter`, whose processes serve many functions; None opens one for this.
 
     Raises:
         EmitError: XP401 when no legal plan is known to start from, or nothing can be measured.
@@ -102,8 +109,8 @@ def tune(func: PrimFunc | IRModule, options: TuneOptions | None = None, on_trial
     spec = options.spec
     if options.tracker is not None:
         _answering(options.tracker)
-    with options.meter() as meter:
-        ranker = options.ranker or CostModel.pretrained(spec.machine.kind)
+    ranker = options.ranker or CostModel.pretrained(spec.machine.kind)
+    with nullcontext(meter) if meter is not None else options.meter() as meter:
         return search_of(func, options, meter, ranker, lambda m: features(m, spec.machine)).run(options.trials, options.seconds, on_trial)
 
 

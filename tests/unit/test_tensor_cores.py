@@ -285,6 +285,33 @@ def test_a_tile_divides_its_extents_fits_shared_memory_and_fills_the_chip() -> N
     assert choose_tile(100, 64, 64, 1, "float16", machine) is None
 
 
+def test_columns_that_fragments_spread_over_several_loops_are_one_dimension_again() -> None:
+    """Each fragment of the right operand lies turned within its rows: the columns are two loops, of fragments and within them."""
+    source = """
+#include <mma.h>
+using namespace nvcuda;
+__global__ void gemm(const half* A, const half* B, float* C) {
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, half, wmma::row_major> a;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, half, wmma::col_major> b;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> c;
+  wmma::fill_fragment(c, 0.0f);
+  for (int k = 0; k < 128; k += 16) {
+    wmma::load_matrix_sync(a, A + blockIdx.y * 16 * 128 + k, 128);
+    wmma::load_matrix_sync(b, B + k * 256 + blockIdx.x * 16, 256);
+    wmma::mma_sync(c, a, b, c);
+  }
+  wmma::store_matrix_sync(C + blockIdx.y * 16 * 256 + blockIdx.x * 16, c, 256, wmma::mem_row_major);
+}
+"""
+    options = Options(grid=(16, 8, 1), block=(32, 1, 1), buffers={"A": (128 * 128, "in"), "B": (128 * 256, "in"), "C": (128 * 256, "out")})
+    target = translate(SourceFile("k.cu", source), "cuda", options).targets["cuda"]
+    assert target.ok, target.verdicts
+    assert target.emitted.plan is not None
+    assert any(step.op == "transform_block_layout" for step in target.emitted.plan.steps)
+    assert re.search(r"<<<dim3\(\d+, \d+, 1\), dim3\(32, \d+, 1\)", target.emitted.text)  # no batch is left
+    assert "col_major" in target.emitted.text
+
+
 def test_operands_that_no_kernel_may_declare_come_with_the_launch() -> None:
     """Tiles that run ahead take more than 48 KiB: the launcher says how much, and a chip that has less refuses the plan."""
     options = Options(
@@ -308,5 +335,6 @@ def test_operands_that_no_kernel_may_declare_come_with_the_launch() -> None:
     assert limit is not None
     assert limit.limit == "shared"
     assert size[1] in limit.message
+    assert lift(SourceFile("ours.cu", text), Options(scalars=options.scalars)).func.params  # as it stands it may
     with pytest.raises(LiftError, match=f"gives {size[1]} bytes of shared memory, where 49152 are allowed"):
         lift(SourceFile("ours.cu", re.sub(r"  cudaFuncSetAttribute.*\n", "", text)), Options(scalars=options.scalars))

@@ -5,7 +5,6 @@ The shape of the schedule follows TVM's dlight (``gpu/matmul.py``); layouts, til
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import DYNAMIC, Analyzer, Schedule, tirx
+from tvm_xpiler.schedule.contractions import Contraction, contraction, join, joinable
 from tvm_xpiler.schedule.epilogue import epilogue, written_back
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
@@ -28,57 +28,6 @@ _SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "fl
 _TYPES = {("float16", "float32"), ("float16", "float16"), ("bfloat16", "float32"), ("int8", "int32"), ("uint8", "int32"), ("float32",) * 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Contraction:
-    """A block seen as ``C[.., i, j] += A[.., i, k] * B[.., k, j]``.
-
-    Attributes:
-        batch: Spatial loops that are neither the row nor the column; each of their values has matrices of its own.
-        row: A loop of the left operand and the result.
-        column: The loop of the right operand along which the result is contiguous.
-        depth: The reduction that runs along fragments.
-        outer: Reductions around it.
-        left: The left operand's place among the block's reads; the right one is the other.
-        left_turned: Whether the left operand is contiguous along the rows.
-        right_turned: Whether the right operand is contiguous along the depth.
-        swapped: Whether the program multiplies the right operand by the left one.
-    """
-
-    batch: tuple[int, ...]
-    row: int
-    column: int
-    depth: int
-    outer: tuple[int, ...]
-    left: int
-    left_turned: bool
-    right_turned: bool
-    swapped: bool
-
-
-def contraction(seen: BlockFacts, factors: tuple[int, int]) -> Contraction | None:
-    """See the sum of the product of two reads as a contraction of matrices whose fragments are regular in memory; None where it is none."""
-    if len(seen.strides) != 3 or any(s is None for s in seen.strides):
-        return None
-    result = seen.strides[0]
-    assert result is not None
-    spatial = [i for i, r in enumerate(seen.reduces) if not r]
-    for left in (0, 1):
-        a, b = seen.strides[1 + left], seen.strides[2 - left]
-        assert a is not None
-        assert b is not None
-        columns = [i for i in spatial if result[i] == 1 and b[i] and not a[i]]
-        rows = [i for i in spatial if a[i] and not b[i] and seen.extents[i] % SIDE == 0]
-        depths = [i for i, r in enumerate(seen.reduces) if r and a[i] and b[i] and seen.extents[i] % SIDE == 0]
-        for row, depth in itertools.product(sorted(rows, key=lambda i: -seen.extents[i]), depths):
-            if not columns or 1 not in (a[row], a[depth]) or 1 not in (b[columns[0]], b[depth]):
-                continue
-            column = columns[0]
-            batch = tuple(i for i in spatial if i not in {row, column})
-            outer = tuple(i for i, r in enumerate(seen.reduces) if r and i != depth)
-            return Contraction(batch, row, column, depth, outer, left, a[depth] != 1, b[column] != 1, factors[0] != left)
-    return None
-
-
 def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, rank: int = 0) -> bool:
     """Schedule a contraction of halves, bytes, or floats that may be rounded to tf32 on tensor cores; False where the block is none or its extents are no multiples.
 
@@ -88,6 +37,8 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     if found is None:
         return False
     parts, sizes = found
+    if "async_copy" in machine.features and joinable(seen, parts):  # where wide tiles are copied ahead
+        parts, sizes = join(sch, block, seen, parts)
     result, left = seen.dtypes[:2]
     staged = epilogue(sch, block) is not None or not _lies_as_matrix(sch.get(block), parts)
     beside = SIDE**2 * BYTES[result] if staged else 0

@@ -267,7 +267,7 @@ class Oracle:
             plan.append(f"tensor {dtype} 0 in - -" if value is None else f"scalar {dtype} {value!r}")
         with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
             lines = self._execute("native", plan, Path(folder), timeout)
-        return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "symbol", "launch"}]
+        return [line.split() for line in lines if line.split()[0] in {"malloc", "copy", "set", "symbol", "launch", "allow"}]
 
     def probe(self, parameters: Sequence[tuple[str, float | None]], timeout: float = 30.0) -> list[tuple[int, bool, bool]]:
         """Run the entry on zeros and return, per pointer, the elements it reaches, whether it reads them first, whether it writes.
