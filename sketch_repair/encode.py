@@ -154,6 +154,8 @@ class Encoding:
                 nests.bound.append(loop)
             elif step.op == "vectorize" and loop is not None:
                 nests.vectors.append((loop, self._kept(number)))
+            elif step.op == "parallel" and loop is not None:
+                nests.parallel.append((loop, self._kept(number)))
             else:
                 nests.follow(step, not opened)
             if loop is not None and not kept:  # it may be gone, or elsewhere

@@ -25,7 +25,7 @@ _WARPS, _OCCUPANCY, _CONFLICTS = 0.4, 0.3, 0.2  # of a place's least change; tog
 
 def hard_families(nests: Nests, machine: Machine) -> list[Family]:
     """Return what a plan must keep, as far as it is open."""
-    found = (*_axes(nests), *_threads(nests, machine), *_vectors(nests, machine), *_memory(nests, machine))
+    found = (*_dependences(nests), *_axes(nests), *_threads(nests, machine), *_vectors(nests, machine), *_memory(nests, machine))
     return [(text, constraint) for text, constraint in found if _open(constraint)]
 
 
@@ -34,6 +34,15 @@ def soft_families(nests: Nests, machine: Machine) -> Iterator[tuple[float, Any]]
     if machine.kind == "gpu":
         found = (*_whole_warps(nests, machine), *_occupancy(nests, machine), *_bank_conflicts(nests))
         yield from ((weight, constraint) for weight, constraint in found if _open(constraint))
+
+
+def _dependences(nests: Nests) -> Iterator[Family]:
+    """The steps of a reduction depend on one another: they are no vector, no parallel loop and no blocks of a grid."""
+    blocks = [(loop, when) for loop in nests.bound for axis, when in loop.axes.items() if axis.startswith("blockIdx")]
+    for loop, kept in (*nests.vectors, *nests.parallel, *blocks):
+        added = [name for name, _ in loop.parts if (loop.block, name) in nests.program.reductions]
+        if added:
+            yield f"loop {added[0]} of block '{loop.block}' adds up, one step after the other", z3.Not(kept)
 
 
 def _axes(nests: Nests) -> Iterator[Family]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm_xpiler.core.expressions import mentions
 from tvm_xpiler.core.kernels import DTYPE_BYTES
-from tvm_xpiler.core.tir import Schedule
+from tvm_xpiler.core.tir import Schedule, tirx
 from tvm_xpiler.schedule.plan import LoopOf, Name, Step, Value
 from tvm_xpiler.schedule.query import blocks
 
@@ -79,11 +79,13 @@ class Program:
         loops: Extents by block and variable.
         reads: How each block addresses the buffers that it reads, None where that is not affine in its loops.
         writes: The same of the buffers that it writes.
+        reductions: The loops that add up, by block and variable.
     """
 
     loops: dict[tuple[str, str], int] = field(default_factory=dict)
     reads: dict[str, tuple[Tile | None, ...]] = field(default_factory=dict)
     writes: dict[str, tuple[Tile | None, ...]] = field(default_factory=dict)
+    reductions: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, sch: Schedule) -> Program:
@@ -99,6 +101,8 @@ class Program:
                 moved = [(it.var, str(loop.loop_var.name)) for it, loop in zip(block.iter_vars, loops, strict=True)]
                 made.reads[name] = tuple(_tile(region, moved) for region in block.reads)
                 made.writes[name] = tuple(_tile(region, moved) for region in block.writes)
+                reduced = [int(it.iter_type) == tirx.IterVar.CommReduce for it in block.iter_vars]
+                made.reductions |= {(name, variable) for (_, variable), adds in zip(moved, reduced, strict=True) if adds}
         return made
 
 
@@ -119,6 +123,7 @@ class Nests:
         self.caches: dict[str, Cache] = {}
         self.bound: list[Loop] = []
         self.vectors: list[tuple[Loop, Any]] = []  # and when
+        self.parallel: list[tuple[Loop, Any]] = []
         self.notes: set[tuple[str, str]] = set()  # of blocks, by name
         self._nest: dict[str, str] = {}  # of blocks that the plan named
         self._within: dict[str, str] = {}  # the nest that another was moved into

@@ -154,6 +154,14 @@ def test_lengths_of_one_axis_are_made_equal_by_their_factors() -> None:
     assert result.tries < 10
 
 
+def test_a_sum_is_not_bound_to_blocks_even_once() -> None:
+    text = 'f = fuse(C.i, C.j); bind(f, "blockIdx.y"); bind(C.k, ?a{"blockIdx.x","threadIdx.x"})\n'
+    result = repair(_plan(text + rules_for_d()), _gemm(), GPU)
+    assert isinstance(result, Repaired), result
+    assert result.plan.steps[2].args[1] == "threadIdx.x"
+    assert result.tries == 1
+
+
 def test_a_loop_that_is_not_divided_may_stay_so() -> None:
     plan = _plan("a, b = split(C.i, [None, 48])\nc, d = split(C.j, [None, 16])\nvectorize(C.gone)")
     result = repair(plan, _gemm(), CPU)

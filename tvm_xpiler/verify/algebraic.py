@@ -15,7 +15,7 @@ from tvm_xpiler.verify.oracle import Array, Oracle
 
 Q = 2**55 + 3  # the smaller prime of semantics/algebraic.h
 KINDS = ("random", "negative", "large", "positive")  # values that take different paths
-_SECONDS = 5.0  # of one run
+_SECONDS = 20.0  # of one run
 
 
 @dataclass(frozen=True, slots=True)
