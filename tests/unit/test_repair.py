@@ -155,7 +155,7 @@ def test_lengths_of_one_axis_are_made_equal_by_their_factors() -> None:
 
 
 def test_a_sum_is_not_bound_to_blocks_even_once() -> None:
-    text = 'f = fuse(C.i, C.j); bind(f, "blockIdx.y"); bind(C.k, ?a{"blockIdx.x","threadIdx.x"})\n'
+    text = 'f = fuse(C.i, C.j); bind(f, "blockIdx.y"); bind(C.k, ?a{"blockIdx.z","blockIdx.x","threadIdx.x"})\n'
     result = repair(_plan(text + rules_for_d()), _gemm(), GPU)
     assert isinstance(result, Repaired), result
     assert result.plan.steps[2].args[1] == "threadIdx.x"
