@@ -139,7 +139,7 @@ def _scale(values: Any) -> float:
 
 
 def _choose_compiler() -> None:
-    """Let TVM compile by NVRTC, which takes a third of nvcc's time, where it can find the headers of fragments; by nvcc otherwise."""
+    """Let TVM compile by NVRTC where its bindings are, and show it the headers of fragments that nvcc has; by nvcc otherwise."""
     nvcc = shutil.which("nvcc")
     headers = Path(nvcc).resolve().parents[1] / "include" if nvcc else None
     bound = importlib.util.find_spec("cuda") is not None and importlib.util.find_spec("cuda.bindings") is not None
