@@ -10,15 +10,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from sketch_repair.blame import chain, entangled, meant_by, spoken, suspect
 from sketch_repair.encode import Encoding
 from sketch_repair.localize import Fragment, fragment
 from sketch_repair.nests import Program
 from sketch_repair.sketch import INSERT, MOVE, WHOLE, Choice, Path, drop_choice, filled, hole_choices, open_step, step_choices
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import REFUSED, Schedule
-from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule, node_of
+from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, new_schedule
 from tvm_xpiler.schedule.limits import Broken, broken_limit
-from tvm_xpiler.schedule.plan import Hole, LoopOf, Name, Plan, Step, Value, leaves, names_used
+from tvm_xpiler.schedule.plan import Hole, LoopOf, Name, Plan, Step, Value, leaves
 from tvm_xpiler.schedule.query import blocks
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import print_step
@@ -171,13 +172,13 @@ class _Repair:
                     changes = _changes(plan, whole, numbers) + [f"added {print_step(s)}" for s in suffix]
                     return Repaired(made, done, tuple(changes), self.tries, time.monotonic() - self.begin)
                 block = next((b for b in broken.blocks if b in names), None)
-                meant = _meant(broken.blocks, done)
-                touching = {n for i, n in enumerate(numbers) if meant & (_chain(whole, i) | set(whole.steps[i].results))}
+                meant = meant_by(broken.blocks, done)
+                touching = {n for i, n in enumerate(numbers) if meant & (chain(whole, i) | set(whole.steps[i].results))}
                 again = None if touching or block is None else self._ruled(whole, suffix, block)
                 if again is None:
-                    touching = touching or _entangled(whole, numbers, meant)
+                    touching = touching or entangled(whole, numbers, meant)
                     if not touching:  # TVM derived the block: what it stands for is given up
-                        touching = _entangled(whole, numbers, {b for b in names if any(m.startswith(f"{b}_") for m in meant)})
+                        touching = entangled(whole, numbers, {b for b in names if any(m.startswith(f"{b}_") for m in meant)})
                     if not touching:
                         return None
                     lost |= touching
@@ -257,19 +258,7 @@ class _Repair:
 
     def _blamed(self, broken: Broken, whole: Plan, kept: tuple[int, ...], done: Applied) -> _Refusal:
         """Lay a broken limit at the last step that could have to do with it."""
-        suspects = {
-            "threads": ("bind",), "axis": ("bind",), "unbound": ("bind", "compute_at", "reverse_compute_at"), "vector": ("vectorize",), "nested": ("vectorize", "compute_at", "reverse_compute_at"), "race": ("bind",), "parted": ("decompose_reduction", "compute_at", "reverse_compute_at"),
-            "unrolled": ("unroll",), "reduction": ("split", "bind", "fuse"), "lanes": ("bind",), "fragment": ("tensorize", "cache_read", "cache_write", "set_scope"), "bounds": ("reverse_compute_at", "compute_at", "cache_write", "cache_read", "split"), "lowering": ("reorder", "fuse", "bind", "compute_at", "reverse_compute_at"), "shared": ("cache_read", "cache_write", "compute_at", "set_scope"),
-            "nram": ("split", "vectorize", "annotate"), "wram": ("split", "annotate"), "sram": ("split", "annotate"), "unit": ("annotate", "vectorize"), "unread": ("annotate", "vectorize", "split", "fuse", "bind", "parallel", "unroll"), "block": ("compute_at", "reverse_compute_at", "decompose_reduction", "cache_read", "cache_write", "set_scope"),
-        }.get(broken.limit, ())  # fmt: skip
-        last = [i for i in reversed(range(len(whole.steps))) if whole.steps[i].op in suspects]
-        if broken.limit == "lanes":
-            last = [i for i in last if whole.steps[i].args[1] == "threadIdx.x"]
-        meant = _meant(broken.blocks, done)
-        for i, step in enumerate(whole.steps):
-            if step.op == "blockize" and meant & set(step.results):
-                meant |= _chain(whole, i)
-        at = next((i for i in last if meant & _chain(whole, i)), -1)
+        at = suspect(broken, whole, done)
         if at < 0:
             return _Refusal(-1, broken.message, done.schedule, done.names, blocks=broken.blocks)
         before = self.states.apply(Plan(whole.steps[:at]))
@@ -291,7 +280,7 @@ class _Repair:
         if refusal.argument is not None:
             argument = self.plan.steps[step].args[refusal.argument]
             # What a bare name means depends on nothing but the step that makes it; which loops there are, on no factor.
-            named = {n for n in range(step) if set(self.plan.steps[n].results) & set(_spoken(self.plan.steps[step]))}
+            named = {n for n in range(step) if set(self.plan.steps[n].results) & set(spoken(self.plan.steps[step]))}
             makers = named if isinstance(argument, Name) else set(range(step))
             read = [i for i, c in enumerate(choices) if any(n == step and path[:1] == (refusal.argument,) for n, path in c.places)]
             if isinstance(argument, Name | LoopOf):
@@ -302,10 +291,10 @@ class _Repair:
                     if (n == step and path in (WHOLE, MOVE, INSERT))
                     or (n in makers and (path in (WHOLE, MOVE) if isinstance(argument, Name) else not c.factor))
                 ]
-        names = set(_spoken(self.plan.steps[step]))
+        names = set(spoken(self.plan.steps[step]))
         steps = {step}
         for number in reversed(range(step)):
-            other = _spoken(self.plan.steps[number])
+            other = spoken(self.plan.steps[number])
             if other & names:
                 names |= other
                 steps.add(number)
@@ -319,13 +308,11 @@ class _Repair:
             return set(range(len(self.plan.steps))) if reach >= 2 else set()
         if reach == 0:
             sized = {refusal.step, *refusal.alike} if refusal.monotone or refusal.alike else set()
-            chain = {name for n in sized for name in _chain(self.plan, n)}
-            splits = {
-                n for n in range(max(sized, default=0)) if self.plan.steps[n].op == "split" and set(self.plan.steps[n].results) & chain
-            }
+            led = {name for n in sized for name in chain(self.plan, n)}
+            splits = {n for n in range(max(sized, default=0)) if self.plan.steps[n].op == "split" and led & set(self.plan.steps[n].results)}
             return splits | refusal.alike or {refusal.step}  # a limit on sizes is a matter of the factors that made them
-        names = _spoken(self.plan.steps[refusal.step])
-        near = {n for n in range(refusal.step + 1) if _spoken(self.plan.steps[n]) & names}
+        names = spoken(self.plan.steps[refusal.step])
+        near = {n for n in range(refusal.step + 1) if spoken(self.plan.steps[n]) & names}
         return near if reach == 1 else set(range(refusal.step + 1)) if reach == 2 else set(range(len(self.plan.steps)))
 
     def _opened(self, choices: list[Choice], steps: set[int], refusal: _Refusal, reach: int) -> list[Choice]:
@@ -373,39 +360,8 @@ def _within(choice: Choice, taken: set[tuple[int, Path]]) -> bool:
     )
 
 
-def _meant(named: tuple[str, ...], done: Applied) -> set[str]:
-    """Return blocks by the module's names and by those that the plan gave them."""
-    given = {name for name, rv in done.names.items() for node in [node_of(done.schedule, rv)] if getattr(node, "name_hint", None) in named}
-    return given | set(named)
-
-
-def _entangled(plan: Plan, numbers: tuple[int, ...], names: set[str]) -> set[int]:
-    """Return those of a plan's steps, by their ``numbers``, that share names with some, or with a step that does."""
-    found: set[int] = set()
-    known = set(names)
-    while True:
-        more = {n for n, step in zip(numbers, plan.steps, strict=True) if n not in found and _spoken(step) & known}
-        if not more:
-            return found
-        found |= more
-        known |= {name for n, step in zip(numbers, plan.steps, strict=True) if n in more for name in _spoken(step)}
-
-
 def _schedule(done: Applied | Rejected) -> Schedule:
     return done.schedule if isinstance(done, Applied) else done.before
-
-
-def _chain(plan: Plan, step: int) -> set[str]:
-    """Return all names that a step depends on, through the results of steps before it."""
-    names = set(names_used(plan.steps[step]))
-    for other in reversed(plan.steps[:step]):
-        if set(other.results) & names:
-            names |= names_used(other)
-    return names
-
-
-def _spoken(step: Step) -> frozenset[str]:
-    return names_used(step) | frozenset(step.results)
 
 
 def _changes(proposed: Plan, made: Plan, kept: tuple[int, ...]) -> list[str]:
