@@ -9,7 +9,7 @@ from codegen_bang.asked import AHEAD, UNIT, Asked, Refusal, requests
 from codegen_bang.cluster import cluster_kernel
 from codegen_bang.convolution import convolution_kernel
 from codegen_bang.kernel import Kernel, scalar_kernel
-from codegen_bang.matrix import matrix_kernel
+from codegen_bang.matrix import LANES, matrix_kernel
 from codegen_bang.packing import packed
 from codegen_bang.stage import Stage, stages
 from codegen_bang.transpose import transpose_kernel
@@ -167,4 +167,4 @@ def _estimate(module: IRModule, machine: Machine, original: IRModule) -> float:
     return _cost(module, original["main"], CHIPS[machine.name]) / PER_SECOND
 
 
-MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate, AHEAD)
+MAKERS["mlu"] = Maker(bang_plan, _scalar_plan, _limit, _estimate, AHEAD, (UNIT, "matrix", LANES))

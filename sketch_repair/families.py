@@ -25,7 +25,14 @@ _WARPS, _OCCUPANCY, _CONFLICTS = 0.4, 0.3, 0.2  # of a place's least change; tog
 
 def hard_families(nests: Nests, machine: Machine) -> list[Family]:
     """Return what a plan must keep, as far as it is open."""
-    found = (*_dependences(nests), *_axes(nests), *_threads(nests, machine), *_vectors(nests, machine), *_memory(nests, machine))
+    found = (
+        *_dependences(nests),
+        *_axes(nests),
+        *_threads(nests, machine),
+        *_vectors(nests, machine),
+        *_memory(nests, machine),
+        *_weights(nests, machine),
+    )
     return [(text, constraint) for text, constraint in found if _open(constraint)]
 
 
@@ -88,6 +95,19 @@ def _memory(nests: Nests, machine: Machine) -> Iterator[Family]:
             held = [bytes_ for cache, bytes_ in caches if scope == "shared.dyn" or cache.scope == scope]
             if held:
                 yield f"what block '{block}' caches takes at most {limit} bytes of shared memory", z3.Sum(held) <= limit
+
+
+def _weights(nests: Nests, machine: Machine) -> Iterator[Family]:
+    """The weights of a piece of a sum fit into an MLU's weight memory."""
+    note, unit, columns = MAKERS[machine.kind].weights if machine.kind in MAKERS else ("", "", 0)
+    room = dict(machine.levels).get("wram", 0)
+    for block, order in nests.orders.items():
+        added = {name for holder, name in nests.program.reductions if holder == block}
+        width = max((tile.width for tile in nests.program.reads.get(block, ()) if tile is not None), default=0)
+        if columns and width and len(added) == 1 and nests.notes.get((block, note)) == unit:
+            piece = [loop for loop in order if added & {name for name, _ in loop.parts}][-1]
+            text = f"a step of the sum of block '{block}' takes {columns * width} bytes of the weight memory's {room}"
+            yield text, _log(piece.extent, floor) <= floor(log2(room / (columns * width)) * _SCALE)
 
 
 def _whole_warps(nests: Nests, machine: Machine) -> Iterator[tuple[float, Any]]:

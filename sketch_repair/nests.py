@@ -124,7 +124,7 @@ class Nests:
         self.bound: list[Loop] = []
         self.vectors: list[tuple[Loop, Any]] = []  # and when
         self.parallel: list[tuple[Loop, Any]] = []
-        self.notes: set[tuple[str, str]] = set()  # of blocks, by name
+        self.notes: dict[tuple[str, str], Value] = {}  # of blocks, by name
         self._nest: dict[str, str] = {}  # of blocks that the plan named
         self._within: dict[str, str] = {}  # the nest that another was moved into
         self._owners: dict[str, str] = {}  # the blocks of loops of which nothing else is known
@@ -210,7 +210,7 @@ class Nests:
             if loop is not None:
                 self._nest[step.results[0]] = loop.block
         elif step.op == "annotate" and settled and isinstance(args[0], Name) and args[2]:
-            self.notes.add((args[0].text, str(args[1])))
+            self.notes[args[0].text, str(args[1])] = args[2]
         elif step.op not in _MARKS | {"cache_read", "cache_write", "set_scope"}:
             self.orders.clear()
 

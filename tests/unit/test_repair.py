@@ -9,7 +9,7 @@ import pytest
 from sketch_repair.encode import primes_of
 from sketch_repair.localize import fragment
 from sketch_repair.repair import Repaired, Unrepairable, repair
-from tvm_xpiler.core.machines import GPUS, Machine
+from tvm_xpiler.core.machines import GPUS, Machine, mlu_machine
 from tvm_xpiler.core.tir import IRModule, structurally_equal
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.limits import broken_limit
@@ -152,6 +152,15 @@ def test_lengths_of_one_axis_are_made_equal_by_their_factors() -> None:
     assert isinstance(result, Repaired), result
     assert len(result.changes) == 1
     assert result.tries < 10
+
+
+def test_weights_fit_into_the_weight_memory_of_an_mlu_at_once() -> None:
+    module, machine = _gemm(256, 256, 16384), mlu_machine("mlu370")
+    text = 'split(C.i, [None, 32])\nsplit(C.j, [None, 64])\nsplit(C.k, [None, ?d{512,8192,16384}])\nannotate(C, "bang.unit", "matrix")\n'
+    result = repair(_plan(text + str(rules_plan(module["main"], machine, only="D"))), module, machine)
+    assert isinstance(result, Repaired), result
+    assert result.plan.steps[2].args[1] == (None, 512)  # 8192 steps of 64 columns take 2 MiB
+    assert result.tries == 1
 
 
 def test_a_sum_is_not_bound_to_blocks_even_once() -> None:

@@ -24,6 +24,7 @@ class Maker:
         limit: Returns the first limit that a schedule of an original module breaks, or None.
         estimate: Returns the seconds of a schedule of an original module, by estimate; infinite where there is no code for it.
         doubles: The note on a block that keeps two pieces of what it copies.
+        weights: A note, its value, and the columns of weights that a block with it keeps for each step of a piece of its sum.
     """
 
     rules: Callable[[PrimFunc, Machine, str | None], Plan]
@@ -31,6 +32,7 @@ class Maker:
     limit: Callable[[Schedule, Machine, IRModule | None], Broken | None]
     estimate: Callable[[IRModule, Machine, IRModule], float]
     doubles: str = ""
+    weights: tuple[str, str, int] = ("", "", 0)
 
 
 MAKERS: dict[str, Maker] = {}
