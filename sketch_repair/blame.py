@@ -74,4 +74,5 @@ def chain(plan: Plan, step: int) -> set[str]:
 
 
 def spoken(step: Step) -> frozenset[str]:
+    """Return all names that a step uses or gives."""
     return names_used(step) | frozenset(step.results)

@@ -177,9 +177,7 @@ class Encoding:
         padded = self._proposed(number, places, factors)
         if places:
             text = f"the factors of split {number + 1} divide its loop's extent{_numbers(whole)}"
-            free = z3.Or(
-                z3.Not(z3.BoolVal(True) if self._kept(number) is True else self._kept(number)), self._proposed(number, places, factors)
-            )
+            free = z3.Or(z3.Not(self._kept(number)), padded)
             open_end = z3.Or([z3.BoolVal(i) if isinstance(i, bool) else i for i in inferred])
             for p in sorted(primes):
                 self.hard.append((text, z3.Or(free, z3.If(open_end, sums[p] <= whole.get(p, 0), sums[p] == whole.get(p, 0)))))

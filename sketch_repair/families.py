@@ -72,18 +72,15 @@ def _threads(nests: Nests, machine: Machine) -> Iterator[Family]:
 
 
 def _vectors(nests: Nests, machine: Machine) -> Iterator[Family]:
-    """A vector has so many elements at most; an MLU keeps them in its vector memory, twice where the next piece is copied ahead."""
+    """A vector has so many elements at most; an MLU keeps their bytes in its vector memory, twice where the next piece is copied ahead."""
+    room = machine.max_vector
     for loop, kept in nests.vectors:
-        yield (
-            f"a vector has at most {machine.max_vector} elements",
-            z3.Implies(kept, _log(loop.extent) <= floor(log2(machine.max_vector) * _SCALE)),
-        )
+        held, text = 1, f"a vector has at most {room} elements"
         if machine.kind == "mlu":
             twice = 2 if (loop.block, MAKERS[machine.kind].doubles) in nests.notes else 1
             held = twice * max((tile.width for tile in nests.program.writes.get(loop.block, ()) if tile is not None), default=1)
-            room = machine.max_vector
             text = f"a piece of block '{loop.block}' takes {held} bytes an element of the vector memory's {room}"
-            yield text, z3.Implies(kept, _log(loop.extent, floor) <= floor(log2(room / held) * _SCALE))
+        yield text, z3.Implies(kept, _log(loop.extent, floor) <= floor(log2(room / held) * _SCALE))
 
 
 def _memory(nests: Nests, machine: Machine) -> Iterator[Family]:

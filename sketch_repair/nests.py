@@ -213,6 +213,8 @@ class Nests:
             self.notes[args[0].text, str(args[1])] = args[2]
         elif step.op not in _MARKS | {"cache_read", "cache_write", "set_scope"}:
             self.orders.clear()
+            for loop in self.loops.values():  # after rfactor, what added up does so no more
+                loop.parts = ()
 
     def held(self, cache: Cache) -> list[list[tuple[str, list[tuple[Exponents, Any]]]]] | None:
         """Return what a cache holds at least: for each dimension, by each loop of the program that moves it, the parts that count, and when.

@@ -193,7 +193,7 @@ def _factors(number: int, position: int, step: Step, value: tuple[Value, ...], s
     for i, factor in enumerate(value):
         if type(factor) is not int:
             continue
-        kept = {factor} if None in value else set()  # TVM pads a loop that is not divided
+        kept = {factor} if None in value and factor > 0 else set()  # TVM pads a loop that is not divided
         domain = tuple(sorted(kept.union(_divisors(extent)) if extent else {factor, *(1 << n for n in range(8))}))
         costs = tuple(int(abs(log2(d) - log2(max(factor, 1))) * 2 + 0.5) for d in domain)
         result.append(Choice(((number, (position, i)),), domain, costs, True))

@@ -41,6 +41,7 @@ def _gemm(n: int = 128, m: int = 96, depth: int = 64) -> IRModule:
     ("text", "expected"),
     [
         ("a, b = split(C.i, [3, 5])", "a, b = split(C.i, [None, 4])"),
+        ("a, b = split(C.i, [None, 0])", "a, b = split(C.i, [None, 1])"),
         ("a, b = split(C.i, [None, 4])\nvectorize(C.gone)", "a, b = split(C.i, [None, 4])\nvectorize(C.j)"),
         ("parallel(C.k)", None),
         ("reorder(C.k, C.j, C.q)", None),

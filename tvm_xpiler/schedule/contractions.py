@@ -66,20 +66,27 @@ def contraction(seen: BlockFacts, factors: tuple[int, int]) -> Contraction | Non
     return None
 
 
-def joinable(seen: BlockFacts, parts: Contraction) -> bool:
-    """Say whether a narrow dimension goes on in other loops, as where fragments are read in a layout of their own."""
-    return any(len(chain) > 1 for chain in _chains(seen, parts).values())
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A contraction whose narrow dimensions go on in other loops, after these are joined.
 
-
-def join(sch: Schedule, block: Any, seen: BlockFacts, parts: Contraction) -> tuple[Contraction, tuple[int, int, int, int]]:
-    """Make one iterator of the loops that a dimension is spread over; the result is written by a block of its own.
-
-    Returns:
-        The contraction over the new loops, with its rows, columns, depth and batch.
+    Attributes:
+        parts: The contraction over the new loops.
+        sizes: Its rows, columns, depth and batch.
+        layout: What the new loops are, as an index map.
     """
-    chains = _chains(seen, parts)
-    inner = {chain[-1]: chain for chain in chains.values()}
-    absorbed = {n for chain in chains.values() for n in chain[:-1]}
+
+    parts: Contraction
+    sizes: tuple[int, int, int, int]
+    layout: str
+
+
+def joined(seen: BlockFacts, parts: Contraction) -> Joined | None:
+    """Make one dimension of the loops that it is spread over, as where fragments are read in a layout of their own; None where none is."""
+    inner = {chain[-1]: chain for chain in _chains(seen, parts)}
+    absorbed = {n for chain in inner.values() for n in chain[:-1]}
+    if not absorbed:
+        return None
     kept = [n for n in range(len(seen.extents)) if n not in absorbed]
     names = [f"i{n}" for n in range(len(seen.extents))]
 
@@ -89,9 +96,6 @@ def join(sch: Schedule, block: Any, seen: BlockFacts, parts: Contraction) -> tup
             text = f"({text}) * {seen.extents[m]} + {names[m]}" if text else names[m]
         return text
 
-    layout = f"lambda {', '.join(names)}: ({', '.join(map(flat, kept))})"
-    sch.transform_block_layout(block, index_map(layout))
-    sch.reindex(block, ("write", 0))
     place = {n: i for i, n in enumerate(kept)}
     extents = {n: prod(seen.extents[m] for m in inner.get(n, (n,))) for n in kept}
     made = replace(
@@ -102,15 +106,18 @@ def join(sch: Schedule, block: Any, seen: BlockFacts, parts: Contraction) -> tup
         depth=place[parts.depth],
         outer=tuple(place[n] for n in parts.outer if n not in absorbed),
     )
-    return made, (
-        extents[parts.row],
-        extents[parts.column],
-        extents[parts.depth],
-        prod(extents[n] for n in parts.batch if n not in absorbed),
-    )
+    batch = prod(extents[n] for n in parts.batch if n not in absorbed)
+    sizes = (extents[parts.row], extents[parts.column], extents[parts.depth], batch)
+    return Joined(made, sizes, f"lambda {', '.join(names)}: ({', '.join(map(flat, kept))})")
 
 
-def _chains(seen: BlockFacts, parts: Contraction) -> dict[str, tuple[int, ...]]:
+def join(sch: Schedule, block: Any, found: Joined) -> None:
+    """Give a block the joined loops; its result is written back by a block of its own."""
+    sch.transform_block_layout(block, index_map(found.layout))
+    sch.reindex(block, ("write", 0))
+
+
+def _chains(seen: BlockFacts, parts: Contraction) -> list[tuple[int, ...]]:
     """Return the loops of rows, columns and depth, the outermost first."""
     result, a, b = seen.strides[0], seen.strides[1 + parts.left], seen.strides[2 - parts.left]
     assert result is not None
@@ -119,11 +126,11 @@ def _chains(seen: BlockFacts, parts: Contraction) -> dict[str, tuple[int, ...]]:
     rows = [n for n in parts.batch if a[n] and not b[n]]
     columns = [n for n in parts.batch if b[n] and not a[n]]
     depths = [n for n in parts.outer if a[n] and b[n]]
-    return {
-        "row": _chain(seen.extents, (result,), parts.row, rows),
-        "column": _chain(seen.extents, (result,), parts.column, columns),
-        "depth": _chain(seen.extents, (a, b), parts.depth, depths),
-    }
+    return [
+        _chain(seen.extents, (result,), parts.row, rows),
+        _chain(seen.extents, (result,), parts.column, columns),
+        _chain(seen.extents, (a, b), parts.depth, depths),
+    ]
 
 
 def _chain(extents: tuple[int, ...], strides: tuple[tuple[int, ...], ...], last: int, pool: list[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from tvm_xpiler.core.expressions import mentions, replaced, walk
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import DYNAMIC, Analyzer, Schedule, tirx
-from tvm_xpiler.schedule.contractions import Contraction, contraction, join, joinable
+from tvm_xpiler.schedule.contractions import Contraction, contraction, join, joined
 from tvm_xpiler.schedule.epilogue import epilogue, written_back
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
@@ -37,10 +37,11 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     if found is None:
         return False
     parts, sizes = found
-    if "async_copy" in machine.features and joinable(seen, parts):  # where wide tiles are copied ahead
-        parts, sizes = join(sch, block, seen, parts)
+    wide = joined(seen, parts) if "async_copy" in machine.features else None  # elsewhere it was not tried, and texts would lift to no form
+    if wide is not None:
+        parts, sizes = wide.parts, wide.sizes
     result, left = seen.dtypes[:2]
-    staged = epilogue(sch, block) is not None or not _lies_as_matrix(sch.get(block), parts)
+    staged = wide is not None or epilogue(sch, block) is not None or not _lies_as_matrix(sch.get(block), parts)
     beside = SIDE**2 * BYTES[result] if staged else 0
     tile = choose_tile(*sizes, left, machine, rank, beside)
     if tile is None:
@@ -49,6 +50,8 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     names = _Intrinsics.of(left, result, parts, scope, "shared" if staged else "global")
     if not all(available(name) for name in (names.load_a, names.load_b, names.multiply, names.fill, names.store)):
         return False
+    if wide is not None:
+        join(sch, block, wide)
     _schedule(sch, block, parts, tile, names, machine.lanes, VECTOR_BYTES // BYTES[left], staged)
     return True
 
