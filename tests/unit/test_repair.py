@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import codegen_bang.plans  # noqa: F401 - what plans for MLUs mean
 from sketch_repair.encode import primes_of
 from sketch_repair.localize import fragment
 from sketch_repair.repair import Repaired, Unrepairable, repair
