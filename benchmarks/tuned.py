@@ -86,7 +86,7 @@ class Tuner:
                 print(f"{name}: by rule")
                 return Tuned(entry, session, problem, lifted.func, None)
             tuning = TuneOptions(options.trials, options.time, options.records, options.seed, target=self.target)
-            self.meter = self.meter or tuning.meter()
+            self.meter = self.meter or tuning.meter().__enter__()
             begin = time.monotonic()
             found = tune(lifted.func, tuning, meter=self.meter)
         except XpilerError as error:

@@ -84,7 +84,8 @@ class TuneOptions:
             return Meter(str(llvm_target(spec)), workers=self.workers or 1, tracker=self.tracker)
         if self.tracker is None and not cuda_device():
             raise EmitError("XP401", "there is no CUDA device here", hint="--tracker names machines that have one")
-        return Meter(str(cuda_target(spec)), 60.0, 10, 1, self.workers or len(os.sched_getaffinity(0)), self.cold, self.tracker)
+        workers = self.workers or max(1, min(self.trials, len(os.sched_getaffinity(0))))
+        return Meter(str(cuda_target(spec)), 60.0, 10, 1, workers, self.cold, self.tracker)
 
 
 def tune(

@@ -14,10 +14,10 @@ import pytest
 from cost_model.features import NAMES, features
 from cost_model.model import CostModel, quality
 from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
-from tvm_xpiler.autotune.messages import Run, Times, Unfit
+from tvm_xpiler.autotune.messages import Build, Run, Times, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
-from tvm_xpiler.autotune.worker import Bench, _runnable
+from tvm_xpiler.autotune.worker import Bench, _Candidate, _runnable
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
@@ -25,6 +25,7 @@ from tvm_xpiler.core.tir import IRModule, structurally_equal
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, Replay, apply
+from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules_proposer import Rules
 from tvm_xpiler.schedule.space import structures
@@ -43,8 +44,9 @@ def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:
 class _Clock:
     """A meter whose times are a function of the module, so that runs can be compared; it counts what it is asked."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, workers: int = 1) -> None:
+        self.asked, self.workers = 0, workers
+        self.groups: list[int] = []
 
     def measure(
         self,
@@ -54,6 +56,7 @@ class _Clock:
         cutoff: float = math.inf,
         on_result: OnResult | None = None,
     ) -> list[Measured | Unfit]:
+        self.groups.append(len(candidates))
         results = [self._one(c) for c in candidates]
         for index, result in enumerate(results if on_result else ()):
             on_result(index, result)  # type: ignore[misc]
@@ -67,10 +70,10 @@ class _Clock:
         return Measured((1e-3 * (2 + math.sin(float(row[NAMES.index("block 0 level 0 traffic")]))),))
 
 
-def _search(meter: _Clock, records: Records | None = None, seed: int = 1) -> Search:
+def _search(meter: _Clock, records: Records | None = None, seed: int = 1, starts: Sequence[Plan] = ()) -> Search:
     task = Task.of(_gemm()["main"], TargetSpec("llvm"))
-    starts = Rules().propose(task, 2).plans
-    return Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, meter, records, seed)  # type: ignore[arg-type]
+    starts = starts or Rules().propose(task, 2).plans
+    return Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, meter, records, seed, max(8, meter.workers))  # type: ignore[arg-type]
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -80,6 +83,18 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert runs[0].seconds < runs[0].first
     assert any(t.problem for t in runs[0].trials)
     assert runs[0].best not in [t.plan for t in runs[0].trials if t.problem]
+
+
+def test_every_worker_has_a_candidate() -> None:
+    """A structure with few numbers to choose does not keep the others waiting."""
+    meter = _Clock(workers=16)
+    starts = [
+        parse_plan(f"{axis}0, {axis}1 = split(C.{axis}, [None, 4])\n{kind}({axis}1)")
+        for axis, kind in [("i", "unroll"), ("j", "unroll"), ("k", "unroll"), ("i", "vectorize"), ("j", "vectorize")]
+    ]
+    found = _search(meter, starts=starts).run(28)
+    assert len(found.trials) == 28
+    assert meter.groups[:3] == [5, 16, 7]  # the starts, a batch, what is left
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
@@ -140,6 +155,13 @@ def test_candidates_that_go_wrong_are_values() -> None:
         assert wrong.kind == "wrong"
         assert isinstance(broken, Unfit)
         assert isinstance(again, Measured)
+        said: list[object] = []
+        say = meter._say
+        meter._say = lambda worker, message: (said.append(message), say(worker, message))[1]  # type: ignore[method-assign,assignment]
+        (three,) = meter.measure(_gemm(), [good.module], rounds=3)
+        assert isinstance(three, Measured)
+        assert len(three.seconds) == 6
+        assert [type(message) for message in said] == [Build, Run, Run, Run]  # built once
         meter.timeout = 0.0
         late = meter.measure(_gemm(96), [_gemm(96)])[0]
         assert isinstance(late, Unfit)
@@ -255,7 +277,7 @@ def test_a_short_candidate_is_not_judged_by_one_call(sleeps: float, expected: li
             return lambda: SimpleNamespace(results=(2e-7,))
 
     module = Timed(main=lambda: time.sleep(sleeps))
-    times = Bench()._timed(Run(5, 5, 1e-9, False, None), module, SimpleNamespace(sync=lambda: None))
+    times = Bench()._timed(Run(0, 5, 5, 1e-9), _Candidate(None, "llvm"), module, SimpleNamespace(sync=lambda: None))
     assert isinstance(times, Times)
     if expected is None:
         assert len(times.seconds) == 1

@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Times, Tracker, Unfit, receive, send
@@ -47,10 +47,11 @@ class Measured:
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker process: which candidate it has, whether that was built, and since when it has been silent."""
+    """A worker process: which candidate it has, whether that was built, and since when it has been silent; and all that it has built."""
 
     process: subprocess.Popen[bytes]
     index: int | None = None
+    kept: set[int] = field(default_factory=set)
     built: bool = False
     running: bool = False
     since: float = 0.0
@@ -73,7 +74,8 @@ class Meter:
         timeout: Seconds for building one candidate, and for checking and timing it.
         repeats: Timings of each.
         milliseconds: Of one timing, at least.
-        workers: Processes. On one machine candidates are built side by side and timed one at a time; machines of a tracker time in parallel.
+        workers: Processes, which start as the context is entered. On one machine candidates are built side by side and timed one at a time;
+            machines of a tracker time in parallel.
         cold: Whether a GPU's L2 is flushed before each run.
         tracker: Who lends machines to measure on; None: this one.
     """
@@ -93,8 +95,11 @@ class Meter:
         self._pool: list[_Worker] = []
         self._folder = tempfile.TemporaryDirectory(prefix="xpiler-meter-")
         self._expected: dict[str, Expected | Unfit] = {}  # by hash of the original
+        self._group = 0
 
     def __enter__(self) -> "Meter":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
+        while len(self._pool) < self.workers:
+            self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,7 +130,12 @@ class Meter:
                 for index in range(len(candidates)):
                     on_result(index, expected)
             return [expected] * len(candidates)
-        builds = [Build(candidate, self.target, folder, expected.outputs) for candidate in candidates]
+        self._group += 1
+        for worker in self._pool:
+            worker.kept.clear()
+        builds = [
+            Build(self._group, number, candidate, self.target, folder, expected.outputs) for number, candidate in enumerate(candidates)
+        ]
         for turn in range(rounds):
             last = turn == rounds - 1
 
@@ -158,48 +168,63 @@ class Meter:
         return answer
 
     def _round(self, builds: dict[int, Build], cutoff: float, take: Callable[[int, Times | Unfit], None]) -> None:
-        """Build and time candidates once each."""
+        """Time candidates once each, and build those that were not."""
         waiting = deque(builds)
         lost: dict[int, int] = {}
-        run = Run(self.repeats, self.milliseconds, cutoff, self.cold, self.tracker)
         while waiting or any(w.index is not None for w in self._pool):
-            while waiting and (worker := self._idle()) is not None:
-                worker.index, worker.built, worker.running = waiting.popleft(), False, False
-                self._say(worker, builds[worker.index])
+            while (assigned := self._assigned(waiting)) is not None:
+                worker, index = assigned
+                waiting.remove(index)
+                worker.index, worker.built, worker.running = index, index in worker.kept, False
+                if not worker.built:
+                    self._say(worker, builds[index])
             for worker in self._pool:
                 free = self.tracker is not None or not any(w.running for w in self._pool)
-                if worker.built and not worker.running and free:
+                if worker.index is not None and worker.built and not worker.running and free:
                     worker.running = True
-                    self._say(worker, run)
+                    self._say(worker, Run(worker.index, self.repeats, self.milliseconds, cutoff, self.cold, self.tracker))
             for worker, answer in self._answers(self.timeout):
-                index = worker.index
-                assert index is not None
+                assert worker.index is not None
                 if isinstance(answer, Built):
                     worker.built = True
+                    worker.kept.add(worker.index)
                     continue
-                worker.index, worker.built, worker.running = None, False, False
+                done, worker.index, worker.built, worker.running = worker.index, None, False, False
                 if isinstance(answer, Unfit) and answer.kind in {"crash", "timeout"}:
                     self._drop(worker)
-                if isinstance(answer, Unfit) and answer.kind == "server" and lost.get(index, 0) + 1 < _SERVER_TRIES:
-                    lost[index] = lost.get(index, 0) + 1
-                    waiting.append(index)
+                if isinstance(answer, Unfit) and answer.kind == "server" and lost.get(done, 0) + 1 < _SERVER_TRIES:
+                    lost[done] = lost.get(done, 0) + 1
+                    waiting.append(done)
                     continue
-                take(index, answer)
+                take(done, answer)
+
+    def _assigned(self, waiting: Iterable[int]) -> tuple[_Worker, int] | None:
+        """Return an idle worker and a candidate for it: one that it has built, or one that nobody has."""
+        for index in waiting:
+            keeper = next((w for w in self._pool if index in w.kept), None)
+            worker = self._idle() if keeper is None else keeper if keeper.index is None else None
+            if worker is not None:
+                return worker, index
+        return None
 
     def _idle(self) -> _Worker | None:
         """Return a worker without a candidate; one more is started while there are too few."""
         found = next((w for w in self._pool if w.index is None), None)
         if found is None and len(self._pool) < self.workers:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tvm_xpiler.autotune.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            found = _Worker(process)
-            self._pool.append(found)
+            found = self._start()
         return found
+
+    def _start(self) -> _Worker:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tvm_xpiler.autotune.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        worker = _Worker(process)
+        self._pool.append(worker)
+        return worker
 
     @staticmethod
     def _say(worker: _Worker, message: Expect | Build | Run) -> None:

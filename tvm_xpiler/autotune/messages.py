@@ -30,15 +30,19 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One candidate, to be built.
+    """One candidate, to be built. What was built is kept until a candidate of another group comes.
 
     Attributes:
+        group: Of the candidates that are timed together.
+        number: Of the candidate in its group.
         module: The scheduled module; its function takes the tensors in order.
         target: A TVM target as JSON.
         folder: Where the results of the unscheduled function lie.
         outputs: The parameters that it writes.
     """
 
+    group: int
+    number: int
     module: Any
     target: str
     folder: str
@@ -61,9 +65,10 @@ class Tracker:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The candidate that was built is to be checked and timed.
+    """A candidate of the last group that was built is to be checked and timed.
 
     Attributes:
+        number: Of the candidate in its group.
         repeats: Timings to take.
         milliseconds: Of one timing, at least.
         cutoff: A candidate of which a run takes longer, in seconds, is timed once: by that run where it is long, else by one short timing.
@@ -71,6 +76,7 @@ class Run:
         tracker: Who lends the machine; None: this one.
     """
 
+    number: int
     repeats: int
     milliseconds: int
     cutoff: float

@@ -68,6 +68,7 @@ class Node:
         best: Seconds of the fastest plan at it or below.
         found: Measured plans of this structure, fastest first.
         spent: Whether all its numbers were tried, so that only structures next to it are left.
+        waits: Whether plans of it are chosen and not measured yet.
         ended: Whether these are tried, too, and all below.
     """
 
@@ -80,6 +81,7 @@ class Node:
     best: float = math.inf
     found: list[tuple[float, Plan]] = field(default_factory=list)
     spent: bool = False
+    waits: bool = False
     ended: bool = False
 
 
@@ -194,15 +196,11 @@ class Search:
                     ended = f"{self.unbuilt} candidates did not build"
                     break
                 before = self.best[0]
-                node = self._select(self.roots)
-                if node is None:
+                batch = self._batch(min(self.batch, trials - len(self.trials) - self.resumed))
+                if not batch:
                     ended = "nothing new is left to try"
                     break
-                batch = self._breed(node, min(self.batch, trials - len(self.trials) - self.resumed))
-                if not batch:
-                    node.spent = True
-                    continue
-                self._measure(batch, [node] * len(batch), on_trial)
+                self._measure([plan for plan, _ in batch], [node for _, node in batch], on_trial)
                 stale = 0.0 if self.best[0] < before * _BETTER else stale + len(batch) / self.batch
                 if stale >= _PATIENCE * max(1, len(self.roots)):
                     ended = f"no better plan in {stale * self.batch:.0f} candidates"
@@ -281,27 +279,50 @@ class Search:
         return Node(made, places(made, self.replay), iter(near), parent)
 
     def _select(self, nodes: Sequence[Node]) -> Node | None:
-        """Walk down by UCT; where a node has been visited enough for one more child, or is spent, take up an untried structure."""
+        """Walk down by UCT; where a node has been visited enough for one more child, is spent, or waits, take up an untried structure."""
+        passed: set[int] = set()  # those below which nothing can be done until what waits is measured
         while True:
-            alive = [n for n in nodes if not n.ended]
+            alive = [n for n in nodes if not n.ended and id(n) not in passed]
             if not alive:
                 return None
             total = sum(n.visits for n in alive) + 1
             node = max(alive, key=lambda n: self._value(n) + _EXPLORATION * math.sqrt(math.log(total + 1) / (n.visits + 1)))
-            if node.spent or (len(node.children) < 1 + math.isqrt(node.visits) and node.visits > 0):
+            busy = node.spent or node.waits
+            if busy or (len(node.children) < 1 + math.isqrt(node.visits) and node.visits > 0):
                 child = next((c for c in (self._node(p, node) for p in node.untried) if c is not None), None)
                 if child is not None:
                     node.children.append(child)
                     return child
-            if not node.spent and (not node.children or self.rng.random() < 1 / (1 + len(node.children))):
+            if not busy and (not node.children or self.rng.random() < 1 / (1 + len(node.children))):
                 return node
             below = self._select(node.children)
-            if below is not None or not node.spent:
+            if below is not None or not busy:
                 return below or node
-            node.ended = True
+            passed.add(id(node))
+            node.ended = not node.waits and all(child.ended for child in node.children)
 
     def _value(self, node: Node) -> float:
         return self.best[0] / node.best if math.isfinite(node.best) else 1.0 if node.visits == 0 else 0.0
+
+    def _batch(self, count: int) -> list[tuple[Plan, Node]]:
+        """Return new plans with their nodes: of one node, and of more of them until there is work for each worker.
+
+        A node counts as visited for each of its plans that waits, as in parallel tree search with virtual losses (Chaslot, Winands and
+        van den Herik, 2008).
+        """
+        batch: list[tuple[Plan, Node]] = []
+        while not batch or len(batch) < min(count, self.meter.workers):
+            node = self._select(self.roots)
+            if node is None:
+                break
+            plans = self._breed(node, count - len(batch))
+            node.spent, node.waits = not plans, bool(plans)
+            batch += [(plan, node) for plan in plans]
+            _visit(node, len(plans))
+        for _, node in batch:
+            node.waits = False
+            _visit(node, -1)
+        return batch
 
     def _breed(self, node: Node, count: int) -> list[Plan]:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
@@ -402,8 +423,16 @@ class Search:
     def _credit(node: Node, plan: Plan, seconds: float) -> None:
         if math.isfinite(seconds):
             node.found = sorted([*node.found, (seconds, plan)], key=lambda f: f[0])[:16]
+        _visit(node, 1)
         at: Node | None = node
         while at is not None:
-            at.visits += 1
             at.best = min(at.best, seconds)
             at = at.parent
+
+
+def _visit(node: Node, times: int) -> None:
+    """Count visits of a node, and of all that it lies below."""
+    at: Node | None = node
+    while at is not None:
+        at.visits += times
+        at = at.parent

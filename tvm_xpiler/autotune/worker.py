@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,24 @@ _LONG = 1 << 30  # iterations of all blocks, from which on a function is not run
 _WAIT = 30  # seconds for a machine of a tracker
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """What was built, for a kind of device, and the intermediates that are passed in beside the function's own tensors."""
+
+    built: Any
+    kind: str
+    extra: tuple[tuple[tuple[int, ...], str], ...] = ()
+
+
 class Bench:
-    """The worker's state: inputs and expected results of the function that it heard of last, and the candidate that was built last."""
+    """The worker's state: inputs and expected results of the function that it heard of last, and the candidates of the last group."""
 
     def __init__(self) -> None:
         self._folder = ""
         self._inputs: list[Any] = []
         self._expected: list[tuple[int, Any]] = []
-        self._built: Any = None
-        self._kind = ""
-        self._extra: list[tuple[tuple[int, ...], str]] = []  # intermediates that are passed in
+        self._group = -1
+        self._built: dict[int, _Candidate] = {}  # by number
 
     def answer(self, message: Expect | Build | Run) -> Expected | Built | Times | Unfit:
         """Do what a message says."""
@@ -53,35 +62,42 @@ class Bench:
         install()
         target = Target(job.target)
         func = job.module["main"]
-        self._kind, self._built, self._extra = str(target.kind.name), None, []
+        kind = str(target.kind.name)
+        if self._group != job.group:
+            self._group = job.group
+            self._built.clear()
         if self._folder != job.folder:
             self._folder, self._inputs = job.folder, _random(func.params)
             files = [(i, np.fromfile(Path(job.folder) / str(i), self._inputs[i].dtype)) for i in job.outputs]
             self._expected = [(i, values.reshape(self._inputs[i].shape)) for i, values in files]
         options: tuple[str, ...] = ()
-        if self._kind == "cuda":
+        extra: tuple[tuple[tuple[int, ...], str], ...] = ()
+        if kind == "cuda":
             _choose_compiler()
             given = len(func.params)
             func = as_parameters(func)
-            self._extra = [(tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:]]
+            extra = tuple((tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:])
             options = ("tirx.use_async_copy",)
         try:
-            self._built = compile_module(IRModule({"main": func}), target, *options)
+            built = compile_module(IRModule({"main": func}), target, *options)
         except (RuntimeError, ValueError, TypeError) as error:
             return Unfit("build", _last_line(error))
+        self._built[job.number] = _Candidate(built, kind, extra)
         return Built()
 
     def run(self, job: Run) -> Times | Unfit:
-        """Check and time the candidate that was built."""
+        """Check and time a candidate that was built."""
         from tvm_xpiler.core.tir import runtime
 
+        candidate = self._built[job.number]
         if job.tracker is not None:
-            return self._remote(job)
-        device = runtime.cuda(0) if self._kind == "cuda" else runtime.cpu()
-        module = self._built.jit() if self._kind != "cuda" else self._built.mod
-        return self._timed(job, module, device)
+            return self._remote(job, candidate)
+        cuda = candidate.kind == "cuda"
+        return self._timed(
+            job, candidate, candidate.built.mod if cuda else candidate.built.jit(), runtime.cuda(0) if cuda else runtime.cpu()
+        )
 
-    def _remote(self, job: Run) -> Times | Unfit:
+    def _remote(self, job: Run, candidate: _Candidate) -> Times | Unfit:
         """Run on a machine that a tracker lends."""
         from tvm_xpiler.core.tir import rpc_tracker
 
@@ -91,19 +107,19 @@ class Bench:
             session = rpc_tracker(where.host, where.port).request(where.key, session_timeout=_WAIT * 2)
             with tempfile.TemporaryDirectory(prefix="xpiler-") as folder:
                 file = Path(folder) / "candidate.so"
-                self._built.export_library(str(file))
+                candidate.built.export_library(str(file))
                 session.upload(str(file))
                 module = session.load_module("candidate.so")
-            return self._timed(job, module, session.cuda(0) if self._kind == "cuda" else session.cpu(0))
+            return self._timed(job, candidate, module, session.cuda(0) if candidate.kind == "cuda" else session.cpu(0))
         except (RuntimeError, OSError, ConnectionError) as error:  # the candidate is not to blame for a machine that is lost
             return Unfit("server", _last_line(error))
 
-    def _timed(self, job: Run, module: Any, device: Any) -> Times | Unfit:
+    def _timed(self, job: Run, candidate: _Candidate, module: Any, device: Any) -> Times | Unfit:
         from tvm_xpiler.core.tir import runtime
 
         main = module["main"]
         arguments = [runtime.tensor(a, device=device) for a in self._inputs]
-        arguments += [runtime.empty(shape, dtype, device=device) for shape, dtype in self._extra]
+        arguments += [runtime.empty(shape, dtype, device=device) for shape, dtype in candidate.extra]
         main(*arguments)
         device.sync()
         for index, want in self._expected:  # before any other run: some functions change their inputs
@@ -118,7 +134,7 @@ class Bench:
         slow = once > job.cutoff
         if slow and once > _CERTAIN:
             return Times((once,))
-        flushed = job.cold and self._kind == "cuda"
+        flushed = job.cold and candidate.kind == "cuda"
         timer = module.time_evaluator(
             "main", device, number=1, repeat=1 if slow else job.repeats, min_repeat_ms=0 if flushed else 1 if slow else job.milliseconds,
             f_preproc="l2_cache_flush_cuda" if flushed else "",
@@ -139,13 +155,15 @@ def _scale(values: Any) -> float:
 
 
 def _choose_compiler() -> None:
-    """Let TVM compile by NVRTC where its bindings are, and show it the headers of fragments that nvcc has; by nvcc otherwise."""
+    """Let TVM compile by NVRTC where its bindings and headers are, and show it the headers of fragments; by nvcc otherwise."""
     nvcc = shutil.which("nvcc")
-    headers = Path(nvcc).resolve().parents[1] / "include" if nvcc else None
+    toolkit = os.environ.get("CUDA_PATH") or (Path(nvcc).resolve().parents[1] if nvcc else "/usr/local/cuda")
+    headers = Path(toolkit) / "include"
     bound = importlib.util.find_spec("cuda") is not None and importlib.util.find_spec("cuda.bindings") is not None
-    if headers is not None and bound and (headers / "mma.h").is_file():
+    usable = bound and (headers / "cuda_runtime.h").is_file()
+    if usable and (headers / "mma.h").is_file():
         os.environ.setdefault("TVM_CUDA_NVRTC_EXTRA_OPTS", f"-I{headers}")
-    os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc" if bound or nvcc is None else "nvcc")
+    os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc" if usable or nvcc is None else "nvcc")
 
 
 def _random(params: Any) -> list[Any]:
