@@ -19,6 +19,7 @@ import numpy.typing as npt
 from plans import lifted, workloads
 from random_functions import random_function
 
+from cost_model.model import Quality
 from tvm_xpiler.core.errors import XpilerError
 from tvm_xpiler.training import held_out, measurements
 from tvm_xpiler.tuning import TuneOptions, search_of
@@ -63,15 +64,22 @@ def judge(options: argparse.Namespace) -> None:
     """Print the quality of models for each function that they were not trained on, and its median."""
     folders = sorted(p.parent for folder in options.folders for p in folder.rglob("database_tuning_record.json"))
     every = measurements(folders, options.target)
-    found = held_out(every)
+    judged = held_out(every)
     print(f"{sum(len(m.rows) for m in every)} measurements of {len(every)} functions; judged on functions that were held out:")
+    _told("all", [q for _, q in judged])
+    _told("of 1 us and more", [q for m, q in judged if min(m.seconds) >= 1e-6])
+
+
+def _told(which: str, found: list[Quality]) -> None:
+    """Print the quality for some functions."""
+    if not found:
+        return
     spearman = sorted(q.spearman for q in found)
     regret = sorted(q.regret for q in found)
-    print(
-        f"  rank correlation: median {statistics.median(spearman):.2f}, {spearman[len(found) // 4]:.2f} to {spearman[-len(found) // 4]:.2f}"
-    )
+    quartiles = f"{spearman[len(found) // 4]:.2f} to {spearman[-len(found) // 4]:.2f}"
     near = sum(r <= 0.1 for r in regret)
-    print(f"  best of eight within 10 % of the true best: {near} of {len(found)}, median {statistics.median(regret):.1%} behind it")
+    print(f"  {which}: {len(found)} functions; rank correlation: median {statistics.median(spearman):.2f}, {quartiles}")
+    print(f"    best of eight within 10 % of the true best: {near}, median {statistics.median(regret):.1%} behind it")
 
 
 def main() -> int:

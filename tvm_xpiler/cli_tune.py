@@ -190,7 +190,7 @@ def run_train(folders: tuple[Path, ...], target: str, arch: str | None, out: Pat
     if not every:
         raise ConfigError("XP603", "these databases hold too few measurements of any function", hint="tvm-xpiler tune --records")
     console.print(f"{count} measurements of {len(every)} functions")
-    judged = held_out(every)
+    judged = [quality for _, quality in held_out(every)]
     if judged:
         console.print(
             f"on functions held out: rank correlation {median(q.spearman for q in judged):.2f} (median), {min(q.spearman for q in judged):.2f} (least); "

@@ -69,7 +69,7 @@ def trained(every: Sequence[Measurements]) -> CostModel:
     return model
 
 
-def held_out(every: Sequence[Measurements], parts: int = 5, k: int = 8, seed: int = 1) -> list[Quality]:
+def held_out(every: Sequence[Measurements], parts: int = 5, k: int = 8, seed: int = 1) -> list[tuple[Measurements, Quality]]:
     """Return how well models order the plans of functions that they were not trained on, one judgement a function (cross-validation)."""
     order = list(every)
     random.Random(seed).shuffle(order)
@@ -82,5 +82,5 @@ def held_out(every: Sequence[Measurements], parts: int = 5, k: int = 8, seed: in
         model = trained(rest)
         for m in unseen:
             ran = [i for i, s in enumerate(m.seconds) if math.isfinite(s)]
-            found.append(model.quality([m.rows[i] for i in ran], [m.seconds[i] for i in ran], k))
+            found.append((m, model.quality([m.rows[i] for i in ran], [m.seconds[i] for i in ran], k)))
     return found

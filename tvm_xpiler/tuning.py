@@ -12,6 +12,7 @@ from pathlib import Path
 from cost_model.features import features
 from cost_model.model import CostModel
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.autotune.launches import bindings_here
 from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.messages import Tracker
 from tvm_xpiler.autotune.records import Records
@@ -84,6 +85,9 @@ class TuneOptions:
             return Meter(str(llvm_target(spec)), workers=self.workers or 1, tracker=self.tracker)
         if self.tracker is None and not cuda_device():
             raise EmitError("XP401", "there is no CUDA device here", hint="--tracker names machines that have one")
+        if self.cold and (self.tracker is not None or not bindings_here()):
+            lacking = "machines of a tracker keep their L2" if self.tracker is not None else "NVIDIA's Python bindings are not installed"
+            raise EmitError("XP401", f"a cold L2 cannot be timed: {lacking}", hint="leave --cold away, or: pip install cuda-bindings")
         workers = self.workers or max(1, min(self.trials, len(os.sched_getaffinity(0))))
         return Meter(str(cuda_target(spec)), 60.0, 10, 1, workers, self.cold, self.tracker)
 

@@ -63,7 +63,7 @@ def test_models_from_records(tmp_path: Path) -> None:
     every = measurements([tmp_path])
     assert len(every) == 4
     assert all(len(m.rows) == len(m.seconds) >= 8 for m in every)
-    judged = held_out(every, parts=2)
+    judged = [quality for _, quality in held_out(every, parts=2)]
     assert len(judged) == 4
     assert trained(every).quality(every[0].rows, every[0].seconds).spearman > 0.8
     with pytest.raises(ConfigError):

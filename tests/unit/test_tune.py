@@ -17,7 +17,7 @@ from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Build, Run, Times, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
-from tvm_xpiler.autotune.worker import Bench, _Candidate, _runnable
+from tvm_xpiler.autotune.worker import Bench, _Candidate, _Output, _runnable
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
@@ -170,6 +170,23 @@ def test_candidates_that_go_wrong_are_values() -> None:
         assert isinstance(meter.measure(_gemm(), [good.module])[0], Measured)
 
 
+@pytest.mark.device
+@pytest.mark.parametrize("cold", [False, True])
+def test_short_kernels_of_a_gpu_are_timed(cold: bool) -> None:  # by graphs, or by events where the L2 is flushed
+    task = Task.of(_gemm()["main"], TargetSpec("cuda"))
+    good = apply(Rules().propose(task, 1).plans[0], _gemm())
+    assert isinstance(good, Applied)
+    with Meter(str(cuda_target(TargetSpec("cuda"))), timeout=60, repeats=3, milliseconds=1, workers=2, cold=cold) as meter:
+        timed, wrong = meter.measure(_gemm(), [good.module, apply(Rules().propose(task, 1).plans[0], _gemm(constant=1.0)).module])  # type: ignore[union-attr]
+        assert isinstance(timed, Measured)
+        assert len(timed.seconds) == 3
+        assert 1e-7 < timed.median < 1e-3
+        assert isinstance(wrong, Unfit)
+        (again,) = meter.measure(_gemm(), [good.module], cutoff=1e-9)
+        assert isinstance(again, Measured)
+        assert len(again.seconds) == 1
+
+
 def test_features_are_of_the_schedule() -> None:
     task = Task.of(_gemm()["main"], TargetSpec("llvm"))
     plan = Rules().propose(task, 1).plans[0]
@@ -284,3 +301,29 @@ def test_a_short_candidate_is_not_judged_by_one_call(sleeps: float, expected: li
         assert times.seconds[0] >= sleeps
     else:
         assert list(times.seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "agrees"),
+    [
+        ({}, True),
+        ({0: 1e-6}, True),
+        ({0: 0.1}, False),
+        ({0: math.nan}, False),
+        ({1: 0.0}, False),
+        ({2: math.inf}, False),
+        ({3: -math.inf}, False),
+    ],
+)
+def test_results_are_compared(tmp_path: Path, changed: dict[int, float], agrees: bool) -> None:
+    want = np.array([0.0, math.inf, math.nan, 1.0, -3.0], np.float32)
+    want.tofile(tmp_path / "2")
+    got = want.copy()
+    for index, value in changed.items():
+        got[index] = value
+    assert _Output.read(tmp_path, 2, want).agrees(got) == agrees
+    finite = np.arange(5, dtype=np.int32)
+    finite.tofile(tmp_path / "0")
+    output = _Output.read(tmp_path, 0, finite)
+    assert output.agrees(finite)
+    assert not output.agrees(finite + 1)
