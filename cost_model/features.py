@@ -16,6 +16,7 @@ from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
 from tvm_xpiler.schedule.kinds import MAKERS
+from tvm_xpiler.schedule.primitives import UNROLLS
 from tvm_xpiler.schedule.query import flat_strides, operations
 
 Vectors = npt.NDArray[np.float32]
@@ -27,6 +28,7 @@ _LEVELS = 3
 PER_ACCESS = ("bytes", "innermost stride", "vector stride", "reuse inside", *(f"traffic {i}" for i in range(_LEVELS)))
 PER_BLOCK = (
     "iterations", "reduction", "parallel", "grid", "threads", "vector", "unrolled", "innermost", "loops", "operations", "guarded", "init inside",
+    "left to unroll",
     *(f"access {i} {name}" for i in range(_ACCESSES) for name in PER_ACCESS), *(f"level {i} traffic" for i in range(_LEVELS)),
 )  # fmt: skip
 NAMES = ("blocks", "nests", "all iterations", "estimate", *(f"block {b} {name}" for b in range(_BLOCKS) for name in PER_BLOCK))
@@ -37,6 +39,7 @@ class _Loop:
     var: Any
     extent: int
     kind: str  # serial, parallel, vector, unrolled, or a thread tag
+    unrolls: int = 0  # steps of the loops below that the compiler is asked to unroll
 
 
 @dataclass(slots=True)
@@ -84,7 +87,8 @@ def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: li
         if not loops:
             nests[0] += 1
         extent = int(node.extent) if hasattr(node.extent, "value") else 1
-        _collect(node.body, [*loops, _Loop(node.loop_var, extent, said)], bindings, leaves, nests)
+        unrolls = int(node.annotations.get(UNROLLS, 0))
+        _collect(node.body, [*loops, _Loop(node.loop_var, extent, said, unrolls)], bindings, leaves, nests)
     elif kind == "SeqStmt":
         for child in node.seq:
             _collect(child, loops, bindings, leaves, nests)
@@ -148,6 +152,7 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
     head = [
         _log(iterations), _log(reduction), _log(share("parallel")), _log(share("blockIdx")), _log(share("threadIdx")), _log(share("vector")),
         _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(work), 1.0 if leaf.guarded else 0.0, init,
+        _log(max((n.unrolls for n in loops), default=0)),
     ]  # fmt: skip
     return seconds, head + rows + [_log(t) for t in level_traffic]
 

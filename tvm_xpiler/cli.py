@@ -305,7 +305,9 @@ def tune(kernel: Path, form: str, out: Path | None, trials: int, limit: str | No
 
 @app.command()
 @click.argument("databases", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "target", type=click.Choice(["llvm", "cuda"]), default="llvm", show_default=True, help="Whose records are used.")
+@click.option(
+    "--to", "target", type=click.Choice(["llvm", "cuda", "bang"]), default="llvm", show_default=True, help="Whose records are used."
+)
 @arch_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File for the cost model.")
 def train(databases: tuple[Path, ...], target: str, arch: str | None, out: Path | None) -> None:

@@ -35,7 +35,13 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--trials", default=64, show_default=True, type=click.IntRange(1, 100_000), help="Measurements at most."),
         click.option("--time", "limit", metavar="TIME", help="Wall time at most: 90s, 5m, 1h."),
-        click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, or a TVM target dictionary of these."),
+        click.option(
+            "--to",
+            "target",
+            default="llvm",
+            show_default=True,
+            help="llvm, cuda, or a TVM target dictionary of these; bang, by an estimate.",
+        ),
         click.option("--workers", type=click.IntRange(1, 256), help="Processes that build.  [default: 1 for a CPU, one a core for CUDA]"),
         click.option("--cold", is_flag=True, help="Flush a GPU's L2 before each run."),
         click.option("--tracker", metavar="HOST:PORT[/KEY]", help="Measure on the machines of this RPC tracker.  [default key: xpiler]"),
@@ -118,7 +124,7 @@ class LiveTable:
         if best < self.best:
             self.best = best
             if self.live is None:
-                self.console.print(f"trial {trial.number}: {best * 1e6:.1f} us")
+                self.console.print(f"trial {trial.number}: {best * 1e6:.4g} us")
         if self.live is not None:
             self.live.update(self._table())
 
@@ -127,7 +133,7 @@ class LiveTable:
         elapsed = time.monotonic() - self.begin
         eta = elapsed / self.number * (self.trials - self.number) if self.number else math.nan
         speed = self.flops / self.best / 1e9 if math.isfinite(self.best) else 0.0
-        latency = f"{self.best * 1e6:.1f}" if math.isfinite(self.best) else "-"
+        latency = f"{self.best * 1e6:.4g}" if math.isfinite(self.best) else "-"
         table.add_row(
             self.name,
             f"{self.flops:.4g}",
@@ -159,11 +165,11 @@ def run_tune(source: Any, options: Any, tuning: Any, form: str, out: Path | None
         found = tune(lifted.func, tuning, live.update)
     if found.best is None:
         raise EmitError("XP401", "no plan ran")
-    measured = len(found.trials)
+    measured, how = len(found.trials), ", by estimate: nothing ran" if found.estimated else ""
     failed = sum(1 for t in found.trials if not math.isfinite(t.seconds))
-    start = f", the rules' plan {found.first * 1e6:.1f} us" if math.isfinite(found.first) else ""
+    start = f", the rules' plan {found.first * 1e6:.4g} us" if math.isfinite(found.first) else ""
     console.print(
-        f"best {found.seconds * 1e6:.1f} us{start}; {measured} trials ({failed} failed), {found.resumed} from records; ended: {found.ended}"
+        f"best {found.seconds * 1e6:.4g} us{start}{how}; {measured} trials ({failed} failed), {found.resumed} from records; ended: {found.ended}"
     )
     if found.unbuilt:
         console.print(f"{found.unbuilt} more candidates did not build")

@@ -14,9 +14,8 @@ from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.targets import TargetRequest, target_specs
 from tvm_xpiler.core.tir import structural_hash
-from tvm_xpiler.emit.llvm import llvm_target
-from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, Replay
+from tvm_xpiler.tuning import record_target
 
 _LEAST = 8  # measured plans that ran, of a function, for it to count
 
@@ -35,7 +34,7 @@ def measurements(folders: Sequence[Path], target: TargetRequest = "llvm", arch: 
 
     Args:
         folders: Databases, as ``tune`` writes them.
-        target: ``llvm`` or ``cuda``; its machine is what features are computed for.
+        target: ``llvm``, ``cuda`` or ``bang``; its machine is what features are computed for.
         arch: Its architecture.
 
     Raises:
@@ -46,7 +45,7 @@ def measurements(folders: Sequence[Path], target: TargetRequest = "llvm", arch: 
     for folder in folders:
         if not (folder / "database_tuning_record.json").exists():
             raise ConfigError("XP001", f"{folder}: no database of tuning records")
-        records = Records(folder, llvm_target(spec) if spec.name == "llvm" else cuda_target(spec))
+        records = Records(folder, record_target(spec))
         for module in records.workloads():
             replay = Replay(module)
             rows, seconds = found.setdefault(f"{structural_hash(module)}:{spec.machine.name}", ([], []))

@@ -9,17 +9,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from cost_model.features import features
+import codegen_bang.plans  # noqa: F401 - what plans for MLUs mean
+from cost_model.features import features, predicted
 from cost_model.model import CostModel
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.autotune.estimated import Estimates
 from tvm_xpiler.autotune.launches import bindings_here
 from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.messages import Tracker
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.autotune.search import Describe, Found, Ranker, Search, Trial
+from tvm_xpiler.autotune.search import Describe, Found, Ranker, Search, Timing, Trial
 from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
-from tvm_xpiler.core.tir import IRModule, PrimFunc, cuda_device, rpc_tracker
+from tvm_xpiler.core.tir import IRModule, PrimFunc, Target, cuda_device, rpc_tracker
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied
@@ -28,7 +30,9 @@ from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Proposer, Task
 from tvm_xpiler.schedule.rules_proposer import Rules
 
+_TUNED = {"llvm", "cuda", "bang"}
 _REPAIR_SECONDS = 1.0
+_CPU_STARTS = 4  # with fusion and without, and two that leave more to LLVM
 _GPU_STARTS = 8  # tiles of tensor cores are starts of their own: their numbers hang together
 
 
@@ -44,8 +48,9 @@ class TuneOptions:
         proposers: Asked for starts besides the rules.
         plans: To ask each for.
         ranker: The cost model; it learns as the search goes. By default the one that is shipped for this kind of machine.
-        target: ``llvm`` or ``cuda``, or a TVM target dictionary of these kinds; or a target as it was understood.
-        arch: Compute architecture, or LLVM's name of a processor.
+        target: ``llvm`` or ``cuda``, a TVM target dictionary of these kinds, or a target as it was understood; or ``bang``, where no
+            candidate runs and its time is our own estimate.
+        arch: Compute architecture, chip, or LLVM's name of a processor.
         workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA.
         cold: Whether a GPU's L2 is flushed before each run.
         tracker: TVM's RPC tracker, whose machines measure in place of this one.
@@ -72,13 +77,17 @@ class TuneOptions:
             EmitError: XP402 for an unknown one, XP401 for one that nothing can be measured for.
         """
         (spec,) = (self.target,) if isinstance(self.target, TargetSpec) else target_specs([self.target], self.arch)
-        if spec.name not in {"llvm", "cuda"}:
-            raise EmitError("XP401", f"nothing can be measured for {spec.name}", hint="--to llvm, or --to cuda")
+        if spec.name not in _TUNED:
+            raise EmitError("XP401", f"nothing can be measured for {spec.name}", hint="--to llvm, --to cuda, or by an estimate: --to bang")
+        if spec.name == "bang" and (self.tracker is not None or self.cold):
+            raise EmitError("XP401", "times for bang are estimates: nothing is measured", hint="leave --tracker and --cold away")
         return spec
 
-    def meter(self) -> Meter:
-        """Return what builds and times candidates."""
+    def meter(self) -> Meter | Estimates:
+        """Return what builds and times candidates, or estimates their times."""
         spec = self.spec
+        if spec.name == "bang":
+            return Estimates(lambda module, original: predicted(module, spec.machine, original))
         if spec.name == "llvm":
             if self.tracker is None and not spec.runs_here:
                 raise EmitError("XP401", f"{spec.arch} is not this processor", hint="--tracker names machines that are")
@@ -96,7 +105,7 @@ def tune(
     func: PrimFunc | IRModule,
     options: TuneOptions | None = None,
     on_trial: Callable[[Trial, float], None] | None = None,
-    meter: Meter | None = None,
+    meter: Meter | Estimates | None = None,
 ) -> Found:
     """Search the fastest plan for a function.
 
@@ -119,7 +128,7 @@ def tune(
         return search_of(func, options, meter, ranker, lambda m: features(m, spec.machine)).run(options.trials, options.seconds, on_trial)
 
 
-def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Meter, ranker: Ranker, describe: Describe) -> Search:
+def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Timing, ranker: Ranker, describe: Describe) -> Search:
     """Return the search of :func:`tune` before it runs, over a meter that may serve many.
 
     Args:
@@ -138,8 +147,7 @@ def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Meter, ran
         func = func.with_attr("global_symbol", "main")
     spec = options.spec
     task = Task.of(func, spec)
-    target = llvm_target(spec) if spec.name == "llvm" else cuda_target(spec)
-    records = Records(options.records, target) if options.records is not None else None
+    records = Records(options.records, record_target(spec)) if options.records is not None else None
     original = IRModule({"main": func})
 
     def legal(plan: Plan) -> Plan | None:
@@ -156,6 +164,13 @@ def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Meter, ran
     return search
 
 
+def record_target(spec: TargetSpec) -> Target:
+    """Return the TVM target that records of a target are kept under; that of a chip without one is C for a processor of its name."""
+    if spec.name == "bang":
+        return Target({"kind": "c", "mcpu": spec.machine.name})
+    return llvm_target(spec) if spec.name == "llvm" else cuda_target(spec)
+
+
 def _answering(tracker: Tracker) -> None:
     """Refuse a tracker that is not there, or knows no machine of the key."""
     where = f"{tracker.host}:{tracker.port}"
@@ -170,6 +185,6 @@ def _answering(tracker: Tracker) -> None:
 
 
 def _starts(task: Task, proposers: Sequence[Proposer], count: int) -> list[Plan]:
-    rules = Rules().propose(task, 2 if task.machine.kind == "cpu" else _GPU_STARTS).plans
+    rules = Rules().propose(task, _CPU_STARTS if task.machine.kind == "cpu" else _GPU_STARTS).plans
     proposed = [plan for proposer in proposers for plan in proposer.propose(task, count).plans]
     return [*rules, *proposed]

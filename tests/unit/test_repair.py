@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,8 @@ from sketch_repair.encode import primes_of
 from sketch_repair.localize import fragment
 from sketch_repair.repair import Repaired, Unrepairable, repair
 from tvm_xpiler.core.machines import GPUS, Machine, mlu_machine
-from tvm_xpiler.core.tir import IRModule, structurally_equal
+from tvm_xpiler.core.tir import IRModule, meta_schedule, structurally_equal
+from tvm_xpiler.schedule import intrinsics
 from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan
@@ -183,7 +185,13 @@ def test_a_loop_that_is_not_divided_may_stay_so() -> None:
 @pytest.mark.parametrize(
     "wrong", ["wmma_store_16x16x16_f32_global", "wmma_load_16x16x16_f16_b_shared_dyn", "wmma_load_16x16x16_f16_a_shared_dyn_trans"]
 )
-def test_an_intrinsic_is_found_by_what_it_would_replace(wrong: str) -> None:
+@pytest.mark.parametrize("all_imported", [False, True])
+def test_an_intrinsic_is_found_by_what_it_would_replace(wrong: str, all_imported: bool) -> None:
+    if all_imported:  # as MetaSchedule's searches do
+        meta_schedule(search=True)
+        assert "tvm.s_tir.tensor_intrin" in sys.modules
+        intrinsics._held.cache_clear()
+        intrinsics._operands.cache_clear()
     module = _halves()
     plan = rules_plan(module["main"], GPU)
     right = next(s for s in plan.steps if s.op == "tensorize" and "matrix_a" not in s.args[1] and "load" in s.args[1])

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cost_model.features import NAMES, features
+from cost_model.features import NAMES, features, predicted
 from cost_model.model import CostModel, quality
 from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
-from tvm_xpiler.autotune.messages import Build, Run, Times, Unfit
+from tvm_xpiler.autotune.messages import Build, Run, Times, Tracker, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
 from tvm_xpiler.autotune.worker import Bench, _Candidate, _Output, _runnable
-from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, structurally_equal
@@ -26,10 +26,13 @@ from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, Replay, apply
 from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.primitives import UNROLLS
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules_proposer import Rules
 from tvm_xpiler.schedule.space import structures
 from tvm_xpiler.schedule.text import parse_plan
+from tvm_xpiler.schedule.unrolling import STEPS, other_steps, unrolling
+from tvm_xpiler.tuning import TuneOptions, tune
 
 
 def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:
@@ -43,6 +46,8 @@ def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:
 
 class _Clock:
     """A meter whose times are a function of the module, so that runs can be compared; it counts what it is asked."""
+
+    estimated = False
 
     def __init__(self, workers: int = 1) -> None:
         self.asked, self.workers = 0, workers
@@ -327,3 +332,44 @@ def test_results_are_compared(tmp_path: Path, changed: dict[int, float], agrees:
     output = _Output.read(tmp_path, 0, finite)
     assert output.agrees(finite)
     assert not output.agrees(finite + 1)
+
+
+def test_bang_is_tuned_by_an_estimate(tmp_path: Path) -> None:
+    """Nothing runs; the same seed gives the same plans, and a run goes on from its records, which are no CPU's."""
+    module = _gemm(48)
+    options = TuneOptions(24, records=tmp_path, target="bang")
+    found = tune(module, options)
+    assert found.estimated
+    assert found.best is not None
+    assert found.seconds <= found.first < math.inf
+    done = apply(found.best, module)
+    assert isinstance(done, Applied)
+    assert found.seconds == predicted(done.module, options.spec.machine, module)
+    again = tune(module, TuneOptions(24, target="bang"))
+    assert [t.plan for t in again.trials] == [t.plan for t in found.trials]
+    resumed = tune(module, options)
+    assert (resumed.trials, resumed.resumed, resumed.best) == ((), len(found.trials), found.best)
+    assert Records(tmp_path, llvm_target()).known(module) == []
+    with pytest.raises(EmitError, match="estimates"):
+        tune(module, TuneOptions(1, target="bang", tracker=Tracker("localhost", 9190, "xpiler")))
+
+
+def test_a_compiler_may_be_left_to_unroll() -> None:
+    """Plans that ask for it are starts of a search, can be taken back, and compute the same."""
+    module = _gemm(24)
+    task, replay = Task.of(module["main"], TargetSpec("llvm")), Replay(module)
+    plans = Rules().propose(task, 4).plans
+    noted = [p for p in plans if any(s.op == "annotate" and s.args[1] == UNROLLS for s in p.steps)]
+    assert len(noted) == 2
+    for plan in noted:
+        assert unrolling(plan, replay, 16) is None  # it has the note
+        others = list(other_steps(plan))
+        assert len(others) == len(STEPS)  # two other numbers, and none
+        assert not any(s.op == "annotate" for s in others[-1].steps)
+        assert set(others) <= set(structures(plan, replay))
+    assert list(other_steps(plans[0])) == []
+    modules = [done.module for p in noted for done in [apply(p, module)] if isinstance(done, Applied)]
+    rows = [features(m, task.machine)[NAMES.index("block 0 left to unroll")] for m in modules]
+    assert rows == [9, 6]  # 512 and 64 steps
+    with Meter(str(llvm_target()), timeout=60, repeats=2, milliseconds=1) as meter:
+        assert all(isinstance(result, Measured) for result in meter.measure(module, modules))

@@ -80,6 +80,8 @@ class Meter:
         tracker: Who lends machines to measure on; None: this one.
     """
 
+    estimated = False
+
     def __init__(
         self,
         target: str,

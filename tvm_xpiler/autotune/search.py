@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tvm_xpiler.autotune.measure import Measured, Meter
+from tvm_xpiler.autotune.measure import Measured, OnResult
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.core.errors import ConfigError
@@ -49,6 +49,25 @@ class Ranker(Protocol):
     def update(self, task: str, rows: Sequence[npt.NDArray[np.float32]], seconds: Sequence[float]) -> None: ...
 
     def scores(self, rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]: ...
+
+
+class Timing(Protocol):
+    """What the search asks of what times its candidates: a meter, or estimates."""
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def estimated(self) -> bool: ...
+
+    def measure(
+        self,
+        original: IRModule,
+        candidates: Sequence[IRModule],
+        rounds: int = 1,
+        cutoff: float = math.inf,
+        on_result: OnResult | None = None,
+    ) -> Sequence[Measured | Unfit]: ...
 
 
 Describe = Callable[[IRModule], npt.NDArray[np.float32]]
@@ -108,6 +127,7 @@ class Found:
         resumed: Measurements that were taken from the records.
         ended: Why the search ended.
         overhead: Share of the wall time that was not building and measuring.
+        estimated: Whether the seconds are estimates: nothing ran.
     """
 
     best: Plan | None
@@ -118,6 +138,7 @@ class Found:
     resumed: int
     ended: str
     overhead: float
+    estimated: bool = False
 
 
 class Search:
@@ -143,7 +164,7 @@ class Search:
         ranker: Ranker,
         describe: Describe,
         legal: Legal,
-        meter: Meter,
+        meter: Timing,
         records: Records | None = None,
         seed: int = 1,
         batch: int = _BATCH,
@@ -220,6 +241,7 @@ class Search:
             self.resumed,
             ended,
             max(0.0, 1 - self.measuring / wall),
+            self.meter.estimated,
         )
 
     def _settle(self) -> None:

@@ -113,8 +113,6 @@ def _held() -> dict[str, tuple[Any, Any]]:
         return lru_cache(maxsize=1)(lambda: parse(function))
 
     parser = tvmscript.prim_func
-    if _PACKAGE in sys.modules:  # somebody has paid for the whole import already
-        return held
     package = types.ModuleType(_PACKAGE)
     package.__path__ = [str(Path(s_tir.__file__ or "").parent / "tensor_intrin")]
     held_back = (
@@ -123,10 +121,16 @@ def _held() -> dict[str, tuple[Any, Any]]:
         mock.patch.object(tvm_ffi, "register_global_func", return_value=lambda function: function),
     )
     with held_back[0], held_back[1], held_back[2], without_sources():
+        whole = _taken_out()  # where somebody has paid for the whole import already
         sys.modules[_PACKAGE] = package
         try:
             importlib.import_module(f"{_PACKAGE}.cuda")
         finally:
-            for module in [m for m in sys.modules if m == _PACKAGE or m.startswith(f"{_PACKAGE}.")]:
-                del sys.modules[module]  # TVM's own users shall find them parsed
+            _taken_out()  # TVM's own users shall find them parsed
+            sys.modules.update(whole)
     return held
+
+
+def _taken_out() -> dict[str, types.ModuleType]:
+    """Forget the modules of TVM's intrinsics, and return them."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")}

@@ -162,10 +162,13 @@ NOT_OFFERED = frozenset(
 )
 """Primitives that models are not offered, and that are not taken from them: they change results, or make ill-formed programs in TVM 0.27."""
 
+UNROLLS = "pragma_auto_unroll_max_step"
+"""The note on a loop of how many steps below it TVM unrolls at most."""
+
 ANNOTATIONS = frozenset(
     {
         "software_pipeline_stage", "software_pipeline_order", "software_pipeline_async_stages", "double_buffer_scope",
-        "pragma_auto_unroll_max_step", "pragma_unroll_explicit", "bang.unit", "bang.ahead",
+        UNROLLS, "pragma_unroll_explicit", "bang.unit", "bang.ahead",
     }
 )  # fmt: skip
 """Notes that are taken from models. Others are not: ``pragma_import_c`` and its like put foreign code into the build."""

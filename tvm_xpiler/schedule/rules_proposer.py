@@ -12,6 +12,7 @@ from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Attempt, Proposal, Task
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.space import mutated, places, structures
+from tvm_xpiler.schedule.unrolling import STEPS, unmarked, unrolling
 
 _TRIES = 12  # candidates looked at for each plan that is asked for
 _STRUCTURES = 0.4  # share of them with another structure, not other numbers alone
@@ -28,7 +29,8 @@ class Rules:
         self.seed = seed
 
     def propose(self, task: Task, count: int, history: tuple[Attempt, ...] = ()) -> Proposal:
-        """Return the rules' own plan, that without fusion, then others near them which TVM and the machine take; none that was tried.
+        """Return the rules' own plan, that without fusion, on a CPU two that leave more to the compiler, then others near them which TVM
+        and the machine take; none that was tried.
 
         Plans that make one module count once. Fewer than ``count`` come back where no more are found.
 
@@ -63,6 +65,8 @@ class Rules:
         if apart != starts[0]:
             starts.append(apart)
             yield apart
+        if task.machine.kind == "cpu":  # what LLVM makes of it, with our vectors and without
+            yield from (p for p in (unrolling(starts[0], replay, STEPS[-1]), unrolling(unmarked(starts[0]), replay, STEPS[1])) if p)
         if task.machine.kind == "gpu":  # other tiles of tensor cores: their numbers hang together
             yield from (rules_plan(task.func, task.machine, rank=rank) for rank in range(1, count))
         rng = random.Random(self.seed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, mapped
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor
+from tvm_xpiler.schedule.unrolling import STEPS, other_steps, unmarked, unrolling
 
 _MAX_FACTOR = 1024
 _FIRST = 8  # of the first splits of a block, at most
@@ -105,7 +106,9 @@ def crossed(first: Plan, second: Plan, opened: tuple[Place, ...], rng: random.Ra
 def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
     """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a block taken up."""
     for number, step in enumerate(plan.steps):
-        if step.op in {"unroll", "decompose_reduction", "parallel"} or (step.op == "annotate" and isinstance(step.args[2], int)):
+        if step.op in {"unroll", "decompose_reduction", "parallel"} or (
+            step.op == "annotate" and isinstance(step.args[2], int) and not str(step.args[1]).startswith("pragma")
+        ):
             yield plan.without(number)
         if step.op == "reorder" and isinstance(step.args[0], tuple):
             loops = step.args[0]
@@ -114,6 +117,9 @@ def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
                 yield plan.with_step(number, replace(step, args=(order,)))
         if step.op == "split" and step.results and isinstance(step.args[1], tuple) and len(step.args[1]) == 2:
             yield from _deeper(plan, number)
+    yield from other_steps(plan)
+    for base in (plan, unmarked(plan)):
+        yield from (noted for steps in STEPS if (noted := unrolling(base, replay, steps)) is not None)
     done = replay.apply(plan)
     if isinstance(done, Rejected):
         return

@@ -1,0 +1,55 @@
+"""Loops that TVM unrolls by itself, up to a number of steps, as MetaSchedule's ``ParallelizeVectorizeUnroll`` asks for it.
+
+LLVM finds vectors of its own in what is unrolled, also of lengths that are no lane count, and rows and columns mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tvm_xpiler.schedule.apply import Applied, Replay
+from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step
+from tvm_xpiler.schedule.primitives import UNROLLS
+from tvm_xpiler.schedule.query import blocks
+
+STEPS = (16, 64, 512)
+"""How many steps TVM is asked to unroll at most; MetaSchedule's choices for CPUs."""
+
+_EXPLICIT = "pragma_unroll_explicit"  # by TVM itself, not by the compiler behind it
+
+
+def unrolling(plan: Plan, replay: Replay, steps: int) -> Plan | None:
+    """Return the plan with a note on each outermost loop to unroll up to ``steps`` steps; None where it is refused, or has the note."""
+    done = replay.apply(plan)
+    if not isinstance(done, Applied) or any(step.op == "annotate" and step.args[1] == UNROLLS for step in plan.steps):
+        return None
+    seen: list[Any] = []
+    notes: list[Step] = []
+    for block in blocks(done.schedule):
+        loops = done.schedule.get_loops(block)
+        var = done.schedule.get(loops[0]).loop_var if loops else None
+        if var is None or any(var.same_as(other) for other in seen):
+            continue
+        seen.append(var)
+        loop = LoopOf(Name(str(done.schedule.get(block).name_hint)), str(var.name))
+        notes += [Step("annotate", (loop, UNROLLS, steps)), Step("annotate", (loop, _EXPLICIT, 1))]
+    return Plan((*plan.steps, *notes)) if notes else None
+
+
+def unmarked(plan: Plan) -> Plan:
+    """Return the plan without the loops that it makes vectors or unrolls."""
+    return plan.without(*(i for i, step in enumerate(plan.steps) if step.op in {"vectorize", "unroll"}))
+
+
+def other_steps(plan: Plan) -> Iterator[Plan]:
+    """Yield the plan with other numbers of steps in its notes, all alike, and without the notes."""
+    at = [i for i, step in enumerate(plan.steps) if step.op == "annotate" and step.args[1] == UNROLLS]
+    if not at:
+        return
+    now = plan.steps[at[0]].args[2]
+    for steps in STEPS:
+        if steps != now:
+            yield replace(plan, steps=tuple(replace(s, args=(*s.args[:2], steps)) if i in at else s for i, s in enumerate(plan.steps)))
+    yield plan.without(*(i for i, s in enumerate(plan.steps) if s.op == "annotate" and s.args[1] in {UNROLLS, _EXPLICIT}))
