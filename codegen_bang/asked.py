@@ -66,8 +66,9 @@ def requests(scheduled: IRModule, original: Any) -> list[tuple[Stage, Asked]] | 
 
     Args:
         scheduled: The module.
-        original: The function before, whose stages tell which guards are no tails of splits.
+        original: The function before, whose stages tell which guards are no tails of splits; its own notes ask for nothing.
     """
+    own = {str(realize.block.name_hint): set(map(str, realize.block.annotations)) for _, realize in nests(original) if realize is not None}
     guards = {s.name: s.guard for s in stages(original) or ()}
     guarded = any(guard is not None for guard in guards.values())
     found = []
@@ -79,24 +80,25 @@ def requests(scheduled: IRModule, original: Any) -> list[tuple[Stage, Asked]] | 
         made = None if unknown else stage(realize, guards.get(name))
         if made is None:
             return Refusal("block", name, f"block '{name}' is no loop nest around one assignment in device memory")
-        read = _asked(loops, realize)
+        read = _asked(loops, realize, own.get(name, set()) - {UNIT, AHEAD})
         if isinstance(read, Refusal):
             return read
         found.append((made, read))
     return found
 
 
-def _asked(loops: Sequence[Any], realize: Any) -> Asked | Refusal:
+def _asked(loops: Sequence[Any], realize: Any, passed: set[str]) -> Asked | Refusal:
     """Read what the loops above a block and its notes ask.
 
     Args:
         loops: From the outermost.
         realize: The block with its bindings.
+        passed: Notes that are passed over.
     """
     block = realize.block
     name = str(block.name_hint)
     notes = {str(key): value for key, value in block.annotations.items()}
-    odd = [key for key in notes if key not in {UNIT, AHEAD}] + [str(key) for loop in loops for key in loop.annotations]
+    odd = [key for key in notes if key not in {UNIT, AHEAD, *passed}] + [str(key) for loop in loops for key in loop.annotations]
     if odd:
         return Refusal("unread", name, f"block '{name}' has the note {odd[0]}, which means nothing to BANG C; {UNIT} and {AHEAD} do")
     unit = str(notes[UNIT]) if UNIT in notes else None

@@ -66,7 +66,7 @@ def bang_plan(func: PrimFunc, machine: Machine, only: str | None = None) -> Plan
     """Return the plan that asks for the kernels which the estimate prefers, for all blocks or for one.
 
     Raises:
-        ScheduleError: The function has no normal form.
+        ScheduleError: The function has no normal form, or asks for what BANG C does not have.
     """
     return _plan(func, machine, only, Asked())
 
@@ -87,7 +87,8 @@ def _plan(func: PrimFunc, machine: Machine, only: str | None, asked: Asked) -> P
     if asked.unit is None and only is None and 1 < len(found) <= _MOST_STAGES:
         sch = _inlined(sch, func, [stage.name for stage in found], chip)
     made = requests(sch.mod, func)
-    assert not isinstance(made, Refusal)
+    if isinstance(made, Refusal):
+        raise ScheduleError(made.message)
     for stage, _ in made:
         if stage.name not in others:
             kernel = best(stage, stage.name, chip, asked)

@@ -126,6 +126,9 @@ class Vectorizer:
             op = str(e.op.name).split(".")[-1]
             if op in UNARY and narrow(e) in VECTOR_TYPES and can(UNARY[op], self.chip):
                 return self.unary(UNARY[op], self.value(e.args[0]), narrow(e))
+            if op == "sigmoid":  # the chip's own is a table, good to about 1 %
+                one = tirx.const(1, str(e.ty))
+                return self.value(one / (one + tirx.exp(-e.args[0])))
             if op == "log2" and narrow(e) == "float32":
                 return log2(self, self.value(e.args[0]))  # type: ignore[no-any-return]
             if op == "erf" and narrow(e) == "float32" and can(DIVISION, self.chip):  # the coefficients are beyond half

@@ -306,3 +306,30 @@ def test_exploring_a_schedule_for_an_mlu() -> None:
     assert isinstance(made, State)
     assert 0 < made.predicted < 1
     assert s.translate().ok
+
+
+def test_functions_of_topi_have_plans() -> None:
+    """Their blocks bring notes of their own, and operations that no C source has."""
+    from tvm import te, topi
+
+    x = te.placeholder((64, 96), name="x")
+    for made, builtin in ((topi.nn.softmax(x), "__bang_active_exphp"), (topi.sigmoid(x), "__bang_active_exphp")):
+        func = te.create_prim_func([x, made])
+        done = apply(rules_plan(func, MLU), func)
+        assert isinstance(done, Applied)
+        kernels = kernels_of(done.module, func, CHIPS["mlu370"])
+        assert not isinstance(kernels, Refusal)
+        assert any(builtin in str(kernel) for _, kernel in kernels)
+        assert broken_limit(done.schedule, MLU, IRModule({"main": func})) is None
+    scalar = apply(next(iter(plainer_plans(func, MLU))), func)
+    assert isinstance(scalar, Applied)
+    kernels = kernels_of(scalar.module, func, CHIPS["mlu370"])
+    assert not isinstance(kernels, Refusal)
+    assert any("(1 / (1 + exp" in str(kernel) for _, kernel in kernels)
+
+
+def test_notes_of_a_plan_are_not_passed_over() -> None:
+    """Those that the function brings are, not those that a plan adds."""
+    broken = _broken('annotate(y, "pragma_unroll_explicit", 1)', _function("elementwise"))
+    assert broken is not None
+    assert "pragma_unroll_explicit" in broken.message

@@ -146,6 +146,8 @@ class Expressions:
             return f"std::{op}({args[0]})"
         if op == "rsqrt":
             return f"(1 / {self.math('sqrt', args, dtype)})"
+        if op == "sigmoid":
+            return f"(1 / (1 + {self.math('exp', [f'-({args[0]})'], dtype)}))"
         if op in {"abs", "fabs"}:
             return self.math("abs", args, dtype)
         if op in _MATH:
