@@ -14,6 +14,7 @@ from codegen_bang.vectorize import BYTES, OUTERMOST, TYPES, Arrays, Vector, Vect
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
 
 _ALIGN = 64  # elements that a span is a multiple of, where it is cut
+_SHARE = 16  # elements that a core's share of a short vector is a multiple of
 _WHOLE = 128  # elements that spans are multiples of where the chip has rules: 128 bytes of the narrowest type
 _WINDOW = 32
 
@@ -126,7 +127,9 @@ def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str, aske
         return Refusal(
             "unit", stage.name, f"what block '{stage.name}' reads cannot be copied ahead: it is copied piece by piece on the way"
         )
-    spans = _spans(axis, chip, over, chip.nram - STACK, v.arrays.bytes, asked.span or next(iter(asked.cut(axis)[-1:]), None))
+    cut = asked.span or next(iter(asked.cut(axis)[-1:]), None)
+    cores = chip.clusters * CORES // others  # for each vector
+    spans = _spans(axis, chip, over, chip.nram - STACK, v.arrays.bytes, cut, cores)
     if not spans:
         return Refusal("unread", stage.name, f"pieces of block '{stage.name}' must be multiples of {_WHOLE} elements on {chip.name}")
     aheads = [ahead for ahead in (False, True) if asked.ahead in {None, ahead} and (can_ahead or not ahead)]
@@ -138,8 +141,11 @@ def _pieces(stage: Stage, axis: Axis, v: Vectorizer, chip: Chip, over: str, aske
     return min(found, key=lambda p: (p.cost, p.ahead, -p.span))
 
 
-def _spans(axis: Axis, chip: Chip, over: str, memory: int, size: int, asked: int | None) -> list[int]:
-    """Return lengths of pieces that are worth a look, for arrays of ``size`` bytes an element; none where what is asked is none."""
+def _spans(axis: Axis, chip: Chip, over: str, memory: int, size: int, asked: int | None, cores: int) -> list[int]:
+    """Return lengths of pieces that are worth a look, for arrays of ``size`` bytes an element; none where what is asked is none.
+
+    Among them is the share of each of the ``cores`` that a vector may have for itself, where its length needs no multiple.
+    """
     unit = _ALIGN if chip.count == 1 else _WHOLE
     halved = over == "reduction" and chip.count > 1  # pieces are halved until one is left
     extent = axis.extent if chip.count == 1 else -(-axis.extent // unit) * unit
@@ -153,7 +159,10 @@ def _spans(axis: Axis, chip: Chip, over: str, memory: int, size: int, asked: int
     if asked is not None:
         return [extent]
     longest = min(extent, room)
-    return [longest] if over == "reduction" else [n for n in (longest, *(unit << i for i in range(16))) if n <= longest]
+    if over == "reduction":
+        return [longest]
+    share = [-(-extent // cores // _SHARE) * _SHARE] if chip.count == 1 and cores > 1 else []
+    return [n for n in (longest, *share, *(unit << i for i in range(16))) if 0 < n <= longest]
 
 
 def _ahead(v: Vectorizer, body: list[str], taking: list[str], tasks: int, span: int) -> list[str]:

@@ -101,14 +101,14 @@ def test_stock_metaschedule_ranks_and_measures_with_ours(tmp_path: Path) -> None
     assert np.array_equal(other.scores(rows), model.scores(rows))
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
-def test_models_are_shipped(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "target"), [("cpu", "llvm"), ("gpu", "cuda"), ("mlu", "bang")])
+def test_models_are_shipped(kind: str, target: str) -> None:
     """A search begins with what was learned from records, not with chance."""
     model = CostModel.pretrained(kind)
     assert model.trained
     module = _dense(64)
-    task = Task.of(module["main"], TargetSpec("llvm" if kind == "cpu" else "cuda"))
+    task = Task.of(module["main"], TargetSpec(target))
     replay = Replay(module)
     rows = [features(d.module, task.machine) for p in Rules().propose(task, 4).plans for d in [replay.apply(p)] if isinstance(d, Applied)]
     assert len({float(s) for s in model.scores(rows)}) > 1
-    assert not CostModel.pretrained("mlu").trained
+    assert not CostModel.pretrained("npu").trained

@@ -296,7 +296,7 @@ class Search:
         if key in self.seen_structures:
             return None
         self.seen_structures.add(key)
-        near = list(structures(made, self.replay))
+        near = list(structures(made, self.replay, self.task.machine.kind))
         self.rng.shuffle(near)
         return Node(made, places(made, self.replay), iter(near), parent)
 

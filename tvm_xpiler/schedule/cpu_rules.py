@@ -265,12 +265,12 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
     vectors, vector = sch.split(vector, [None, lanes]) if width > lanes and not odd else (None, vector)
     rows = None
     if outer:
-        extent = seen.extents[spatial[-2]]
-        reused = any(s is not None and s[spatial[-2]] == 0 for s in seen.strides[1:])
+        row = _row_axis(seen, spatial)
+        extent = seen.extents[spatial[row]]
+        reused = any(s is not None and s[spatial[row]] == 0 for s in seen.strides[1:])
         count = next((m for m in (6, 4, 8, 5, 3, 2) if extent % m == 0 and m * many <= accumulators), 1) if reused else 1
         if count > 1:
-            last, rows = sch.split(outer[-1], [None, count])
-            outer[-1] = last
+            outer[row], rows = sch.split(outer[row], [None, count])
     inner = [loop for loop in (rows, vectors) if loop is not None]
     sch.reorder(*outer, column, *reduce, *inner, vector)
     sch.vectorize(vector)
@@ -281,6 +281,15 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
     for loop in sch.get_loops(sch.get_sblock(seen.name + "_init"))[-1:]:
         sch.vectorize(loop)
     return True
+
+
+def _row_axis(seen: BlockFacts, spatial: list[int]) -> int:
+    """Return the place, among the axes before the last, of the rows of a tile: the last along which a vector that is read stays the same.
+
+    What each row reads for itself is then a scalar; otherwise the last axis, along which a scalar stays the same at best.
+    """
+    vectors = [s for s in seen.strides[1:] if s is not None and s[spatial[-1]] == 1]
+    return next((i for i in reversed(range(len(spatial) - 1)) if any(s[spatial[i]] == 0 for s in vectors)), len(spatial) - 2)
 
 
 def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:

@@ -70,7 +70,7 @@ class Rules:
         if task.machine.kind == "gpu":  # other tiles of tensor cores: their numbers hang together
             yield from (rules_plan(task.func, task.machine, rank=rank) for rank in range(1, count))
         rng = random.Random(self.seed)
-        near = {plan: list(structures(plan, replay)) for plan in starts}
+        near = {plan: list(structures(plan, replay, task.machine.kind)) for plan in starts}
         for _ in range(_TRIES * count):
             plan = rng.choice(starts)
             if near[plan] and rng.random() < _STRUCTURES:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
+from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, mapped
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor
 from tvm_xpiler.schedule.unrolling import STEPS, other_steps, unmarked, unrolling
@@ -103,8 +104,14 @@ def crossed(first: Plan, second: Plan, opened: tuple[Place, ...], rng: random.Ra
     return first
 
 
-def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
-    """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a block taken up."""
+def structures(plan: Plan, replay: Replay, kind: str = "cpu") -> Iterator[Plan]:
+    """Yield plans whose structure is one step away: a mark less or more, one more level of a tile, neighbours in another order, a block taken up.
+
+    Args:
+        plan: Where to start.
+        replay: Applies plans to the function.
+        kind: Of the machine; what TVM makes no code for unrolls nothing, and takes up no blocks.
+    """
     for number, step in enumerate(plan.steps):
         if step.op in {"unroll", "decompose_reduction", "parallel"} or (
             step.op == "annotate" and isinstance(step.args[2], int) and not str(step.args[1]).startswith("pragma")
@@ -117,6 +124,12 @@ def structures(plan: Plan, replay: Replay) -> Iterator[Plan]:
                 yield plan.with_step(number, replace(step, args=(order,)))
         if step.op == "split" and step.results and isinstance(step.args[1], tuple) and len(step.args[1]) == 2:
             yield from _deeper(plan, number)
+    if kind not in MAKERS:
+        yield from _of_tvm(plan, replay)
+
+
+def _of_tvm(plan: Plan, replay: Replay) -> Iterator[Plan]:
+    """Yield the plans with loops unrolled, by us or by TVM itself, and with blocks taken up that no step mentions."""
     yield from other_steps(plan)
     for base in (plan, unmarked(plan)):
         yield from (noted for steps in STEPS if (noted := unrolling(base, replay, steps)) is not None)
