@@ -60,7 +60,10 @@ prove_option = click.option(
     "--prove", is_flag=True, help="Run both on residues, too: equal expressions get the verdict bounded, or proved."
 )
 tune_option = click.option(
-    "--tune", type=click.IntRange(1, 100_000), metavar="TRIALS", help="Search the fastest plan for each target that can be measured here."
+    "--tune",
+    type=click.IntRange(1, 100_000),
+    metavar="TRIALS",
+    help="Search the fastest plan for each target that can be measured here, for bang by an estimate.",
 )
 intrinsics_option = click.option("--intrinsics", is_flag=True, help="Write C++ text with vector intrinsics instead of vectorized loops.")
 

@@ -33,7 +33,7 @@ class Options:
     """How a kernel is launched and what is asked for; see the command line for their meaning.
 
     ``proposers`` are asked for ``plans`` plans each, besides the rules, up to ``rounds`` times, told what became of them; ``plan`` is the user's own and is used alone.
-    ``tune`` measures so many plans for each target that can be measured here; a target that cannot gets its plan without.
+    ``tune`` measures so many plans for each target that can be measured here, or estimates them for BANG; a target that cannot gets its plan without.
     ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
     """
 
