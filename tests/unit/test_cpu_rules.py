@@ -58,3 +58,15 @@ def test_odd_shapes_are_vectorized(text: str, width: int) -> None:
 def test_iterators_of_one_value_are_no_dimensions() -> None:
     """TVM drops them from the copy of an operand, whose layout is then one of fewer dimensions."""
     assert "transform_layout" in str(rules_plan(parsed(POINTS), TargetSpec("llvm").machine))
+
+
+@pytest.mark.parametrize(("machine", "width"), [("skylake-avx512", 14), ("haswell", 7)])
+def test_rows_of_odd_images_are_one_register(machine: str, width: int) -> None:
+    """28 columns are no vectors of 28, which LLVM cuts in three: one register each, for many channels, along which the image stays."""
+    from tvm import te, topi
+
+    image, weights = te.placeholder((1, 16, 28, 28), name="X"), te.placeholder((32, 16, 3, 3), name="W")
+    func = te.create_prim_func([image, weights, topi.nn.conv2d_nchw(image, weights, 1, 1, 1)])
+    text = str(rules_plan(func, TargetSpec("llvm", machine).machine))
+    assert f"split(conv2d_nchw.xx, [None, {width}])" in text
+    assert "split(conv2d_nchw.ff, [None, 8])" in text

@@ -165,13 +165,14 @@ def _outer_parallel(sch: Schedule, loops: list[Any], seen: BlockFacts) -> None:
         sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])
 
 
-def _odd_width(extent: int, lanes: int) -> int:
+def _odd_width(extent: int, lanes: int, rows: bool = False) -> int:
     """Return a divisor of an extent that fills up to four vectors best, where the extent is no multiple of the lanes; 0 where half would be idle.
 
-    LLVM cuts such a vector into whole registers and a rest, which a guard around a full vector would not allow.
+    LLVM cuts such a vector into whole registers and a rest, which a guard around a full vector would not allow. Of those that fill alike it is
+    the longest; where several ``rows`` are in registers at once the shortest, since one register and more rows take half the time.
     """
     divisors = [d for d in range(lanes // 2 + 1, min(extent, 4 * lanes) + 1) if extent % d == 0]
-    best = max(divisors, key=lambda d: (d / (-(-d // lanes) * lanes), d), default=0)
+    best = max(divisors, key=lambda d: (d / (-(-d // lanes) * lanes), -d if rows else d), default=0)
     return best if 2 * best > -(-best // lanes) * lanes else 0
 
 
@@ -258,7 +259,7 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
     accumulators = 24 if lanes >= 16 else 12  # of 32 vector registers with AVX-512, of 16 without
     extent = seen.extents[spatial[-1]]
     many = next((m for m in (4, 2, 1) if 4 * m <= accumulators and extent % (lanes * m) == 0), 0)
-    odd = 0 if many else _odd_width(extent, lanes)
+    odd = 0 if many else _odd_width(extent, lanes, rows=bool(outer))
     many = many or -(-odd // lanes) or 1
     width = odd or lanes * many
     column, vector = sch.split(loops[spatial[-1]], [None, width])
@@ -268,7 +269,11 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
         row = _row_axis(seen, spatial)
         extent = seen.extents[spatial[row]]
         reused = any(s is not None and s[spatial[row]] == 0 for s in seen.strides[1:])
-        count = next((m for m in (6, 4, 8, 5, 3, 2) if extent % m == 0 and m * many <= accumulators), 1) if reused else 1
+        count = (
+            next((m for m in ((8,) if odd else ()) + (6, 4, 8, 5, 3, 2) if extent % m == 0 and m * many <= accumulators), 1)
+            if reused
+            else 1
+        )
         if count > 1:
             outer[row], rows = sch.split(outer[row], [None, count])
     inner = [loop for loop in (rows, vectors) if loop is not None]
