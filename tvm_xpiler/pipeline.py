@@ -272,7 +272,7 @@ def _tuned(spec: TargetSpec, lifted: Lifted, options: Options) -> Planned:
     curve = tuple(accumulate((trial.seconds for trial in found.trials), min))
     if found.best is None:
         return Planned(None, "", (), ("not tuned: no candidate ran",), curve)
-    outcome = f"the best of {len(found.trials)} trials" + (f"; the rules' plan {found.first * 1e6:.1f} us" if isfinite(found.first) else "")
+    outcome = f"the best of {len(found.trials)} trials" + (f"; the rules' plan {found.first * 1e6:.4g} us" if isfinite(found.first) else "")
     outcome += "; times are estimates" if found.estimated else ""
     return Planned(
         found.best, "search", (Candidate("search", found.best, outcome, found.seconds),), (f"search ended: {found.ended}",), curve

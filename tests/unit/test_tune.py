@@ -44,6 +44,13 @@ def _gemm(n: int = 64, constant: float = 0.0) -> IRModule:
     return IRModule({"main": te.create_prim_func([a, b, c])})
 
 
+def _doubled() -> IRModule:
+    from tvm import te
+
+    x = te.placeholder((16, 16), name="x")
+    return IRModule({"main": te.create_prim_func([x, te.compute((16, 16), lambda i, j: x[i, j] * 2.0, name="y")])})
+
+
 class _Clock:
     """A meter whose times are a function of the module, so that runs can be compared; it counts what it is asked."""
 
@@ -368,6 +375,9 @@ def test_a_compiler_may_be_left_to_unroll() -> None:
         assert not any(s.op == "annotate" for s in others[-1].steps)
         assert set(others) <= set(structures(plan, replay))
     assert list(other_steps(plans[0])) == []
+    nothing_left = parse_plan('f = fuse(y.i, y.j); a, b = split(f, [None, 64]); bind(a, "blockIdx.x"); bind(b, "threadIdx.x")')
+    assert isinstance(nothing_left, Plan)
+    assert unrolling(nothing_left, Replay(_doubled()), 16) is None
     modules = [done.module for p in noted for done in [apply(p, module)] if isinstance(done, Applied)]
     rows = [features(m, task.machine)[NAMES.index("block 0 left to unroll")] for m in modules]
     assert rows == [9, 6]  # 512 and 64 steps

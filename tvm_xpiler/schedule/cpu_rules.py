@@ -269,11 +269,8 @@ def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> boo
         row = _row_axis(seen, spatial)
         extent = seen.extents[spatial[row]]
         reused = any(s is not None and s[spatial[row]] == 0 for s in seen.strides[1:])
-        count = (
-            next((m for m in ((8,) if odd else ()) + (6, 4, 8, 5, 3, 2) if extent % m == 0 and m * many <= accumulators), 1)
-            if reused
-            else 1
-        )
+        counts = (8, 6, 4, 5, 3, 2) if odd else (6, 4, 8, 5, 3, 2)
+        count = next((m for m in counts if extent % m == 0 and m * many <= accumulators), 1) if reused else 1
         if count > 1:
             outer[row], rows = sch.split(outer[row], [None, count])
     inner = [loop for loop in (rows, vectors) if loop is not None]

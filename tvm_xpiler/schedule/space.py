@@ -131,7 +131,7 @@ def structures(plan: Plan, replay: Replay, kind: str = "cpu") -> Iterator[Plan]:
 def _of_tvm(plan: Plan, replay: Replay) -> Iterator[Plan]:
     """Yield the plans with loops unrolled, by us or by TVM itself, and with blocks taken up that no step mentions."""
     yield from other_steps(plan)
-    for base in (plan, unmarked(plan)):
+    for base in dict.fromkeys((plan, unmarked(plan))):
         yield from (noted for steps in STEPS if (noted := unrolling(base, replay, steps)) is not None)
     done = replay.apply(plan)
     if isinstance(done, Rejected):

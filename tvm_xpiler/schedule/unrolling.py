@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from tvm_xpiler.core.tir import LOOP_KINDS
 from tvm_xpiler.schedule.apply import Applied, Replay
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step
 from tvm_xpiler.schedule.primitives import UNROLLS
@@ -21,7 +22,10 @@ _EXPLICIT = "pragma_unroll_explicit"  # by TVM itself, not by the compiler behin
 
 
 def unrolling(plan: Plan, replay: Replay, steps: int) -> Plan | None:
-    """Return the plan with a note on each outermost loop to unroll up to ``steps`` steps; None where it is refused, or has the note."""
+    """Return the plan with a note on each outermost loop to unroll up to ``steps`` steps, where a loop of steps is left in its nest.
+
+    None where there is no such loop, or the plan is refused, or has the note.
+    """
     done = replay.apply(plan)
     if not isinstance(done, Applied) or any(step.op == "annotate" and step.args[1] == UNROLLS for step in plan.steps):
         return None
@@ -29,8 +33,11 @@ def unrolling(plan: Plan, replay: Replay, steps: int) -> Plan | None:
     notes: list[Step] = []
     for block in blocks(done.schedule):
         loops = done.schedule.get_loops(block)
-        var = done.schedule.get(loops[0]).loop_var if loops else None
-        if var is None or any(var.same_as(other) for other in seen):
+        nodes = [done.schedule.get(loop) for loop in loops]
+        if not any(LOOP_KINDS[int(n.kind)] == "serial" and not (hasattr(n.extent, "value") and int(n.extent) == 1) for n in nodes):
+            continue
+        var = nodes[0].loop_var
+        if any(var.same_as(other) for other in seen):
             continue
         seen.append(var)
         loop = LoopOf(Name(str(done.schedule.get(block).name_hint)), str(var.name))
