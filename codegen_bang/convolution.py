@@ -9,7 +9,7 @@ from typing import Any
 from codegen_bang.asked import Asked, Refusal
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
 from codegen_bang.matrix import LANES, factors_of
-from codegen_bang.stage import Axis, Stage, stride
+from codegen_bang.stage import Axis, Stage, fastest, stride
 from codegen_bang.turns import Lines, Turn, in_turn, one
 from codegen_bang.vectorize import BYTES, TYPES
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
@@ -104,10 +104,9 @@ def convolution_kernel(stage: Stage, name: str, chip: Chip, asked: Asked) -> Ker
 
 def convolution(stage: Stage) -> Convolution | None:
     """See a stage as a convolution whose operands lie as the builtin takes them."""
-    factors = factors_of(stage)
-    if factors is None or len(stage.reduces) > 3:
+    factors, channel = factors_of(stage), fastest(stage)
+    if factors is None or channel is None or len(stage.reduces) > 3:
         return None
-    channel = stage.spatial[-1]
     for image, weights in (factors, factors[::-1]):
         found = _seen(stage, channel, image, weights)
         if found is not None:
@@ -123,10 +122,10 @@ def _seen(stage: Stage, channel: Axis, image: Any, weights: Any) -> Convolution 
             *((source(load), load.indices) for load in (image, weights)), (stage.buffer, stage.indices),
         )
     )  # fmt: skip
-    if not len(a) == len(w) == len(out) == len(axes) or a[channel.var] or out[channel.var] != 1:
+    if not len(a) == len(w) == len(out) == len(axes) or a[channel.var]:
         return None
     deep = [axis for axis in stage.reduces if a[axis.var] == w[axis.var] == 1]
-    spatial = [axis for axis in stage.spatial[:-1] if not w[axis.var]]
+    spatial = [axis for axis in stage.spatial if not w[axis.var]]
     if len(deep) != 1 or len(spatial) != len(stage.spatial) - 1:
         return None
     line = deep[0].extent

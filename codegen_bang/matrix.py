@@ -9,7 +9,7 @@ from typing import Any
 from codegen_bang.asked import Asked, Refusal
 from codegen_bang.composites import plain
 from codegen_bang.kernel import Kernel, frame, length, signature, spread
-from codegen_bang.stage import Axis, Stage, stride
+from codegen_bang.stage import Axis, Stage, fastest, stride
 from codegen_bang.turns import Lines, Turn, in_turn, one
 from codegen_bang.vectorize import BYTES, TYPES
 from tvm_xpiler.core.chips import CORES, RATES, STACK, Chip
@@ -106,19 +106,17 @@ def factors_of(stage: Stage) -> tuple[Any, Any] | None:
     factors = [f.value if type(f).__name__ == "Cast" else f for f in factors]
     if not all(is_load(f) and str(f.ty) in OPERANDS for f in factors) or str(factors[0].ty) != str(factors[1].ty):
         return None
-    return (factors[0], factors[1]) if stage.spatial[-1].extent % LANES == 0 else None
+    column = fastest(stage)
+    return (factors[0], factors[1]) if column is not None and column.extent % LANES == 0 else None
 
 
 def contraction(stage: Stage) -> Contraction | None:
     """See a stage as a contraction whose operands lie as the matrix unit takes them."""
-    factors = factors_of(stage)
-    if factors is None:
-        return None
-    column = stage.spatial[-1]
-    if stride(stage.buffer, stage.indices, column.var) != 1:
+    factors, column = factors_of(stage), fastest(stage)
+    if factors is None or column is None:
         return None
     for left, right in (factors, factors[::-1]):
-        rows = [a for a in stage.spatial[:-1] if _step(left, a.var) and _step(right, a.var) == 0]
+        rows = [a for a in stage.spatial if a is not column and _step(left, a.var) and _step(right, a.var) == 0]
         if _step(left, column.var) != 0 or not _step(right, column.var) or not rows:
             continue
         row = max(rows, key=lambda axis: axis.extent)

@@ -5,30 +5,33 @@ As dlight does for tensor cores in TVM (``gpu/matmul.py``): reindex, fuse the it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
 from codegen_bang.matrix import LANES, OPERANDS
 from tvm_xpiler.core.expressions import mentions
 from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.index_maps import index_map
+from tvm_xpiler.schedule.index_maps import fused
 from tvm_xpiler.schedule.query import product_of_loads
 
 
-def packed(sch: Schedule, name: str) -> bool:
-    """Turn a contraction into one of matrices with whole groups of columns; False, with nothing changed, where it is none.
+def packed(sch: Schedule, name: str) -> Iterator[Schedule]:
+    """Yield the schedule in which a contraction is one of matrices with whole groups of columns; none where it is no contraction, or TVM refuses a step."""
+    roles = _roles(sch.get(sch.get_sblock(name)))
+    if roles is not None:
+        trial = sch.copy()
+        with suppress(RuntimeError, ValueError):
+            _as_matrices(trial, name, *roles)
+            yield trial
 
-    Raises:
-        ScheduleError: TVM refuses a step.
-    """
+
+def _as_matrices(sch: Schedule, name: str, batch: list[int], rows: list[int], columns: list[int], depth: list[int], left: int) -> None:
     block = sch.get_sblock(name)
     node = sch.get(block)
-    roles = _roles(node)
-    if roles is None:
-        return False
-    batch, rows, columns, depth, left = roles
     extents = [int(it.dom.extent) for it in node.iter_vars]
+    apart = [[n] for n in batch]
     matrices = (
         ("read", left, "write", (rows, depth)),
         ("read", 1 - left, "write", (columns, depth)),
@@ -38,11 +41,10 @@ def packed(sch: Schedule, name: str) -> bool:
         matrices[:2] if len(rows) == len(columns) == 1 and _lies(node, (*batch, *rows, *columns)) else matrices
     ):
         copy = sch.reindex(block, (kind, place))
-        sch.transform_layout(copy, (of_copy, 0), _fused(sorted((*batch, *groups[0], *groups[1])), batch, groups, extents))
-    sch.transform_block_layout(block, _fused(range(len(extents)), batch, (rows, columns, depth), extents))
+        sch.transform_layout(copy, (of_copy, 0), fused(sorted((*batch, *groups[0], *groups[1])), (*apart, *groups), extents))
+    sch.transform_block_layout(block, fused(range(len(extents)), (*apart, rows, columns, depth), extents))
     if prod(extents[n] for n in columns) % LANES:
         sch.pad_einsum(block, [*(1 for _ in batch), 1, LANES, 1])
-    return True
 
 
 def _lies(node: Any, order: Sequence[int]) -> bool:
@@ -72,14 +74,3 @@ def _roles(node: Any) -> tuple[list[int], list[int], list[int], list[int], int] 
         return None
     left = 0 if spatial[-1] in others[1] else 1
     return batch, others[left], others[1 - left], sorted(reduces), left
-
-
-def _fused(used: Sequence[int], batch: Sequence[int], groups: Sequence[Sequence[int]], extents: Sequence[int]) -> Any:
-    """Return the index map from iterators to those of the batch and one for each group."""
-    places = [f"i{n}" for n in batch]
-    for group in groups:
-        text = f"i{group[0]}"
-        for n in group[1:]:
-            text = f"({text}) * {extents[n]} + i{n}"
-        places.append(text)
-    return index_map(f"lambda {', '.join(f'i{n}' for n in used)}: ({', '.join(places)})")

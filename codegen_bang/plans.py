@@ -6,6 +6,7 @@ import math
 from contextlib import suppress
 
 from codegen_bang.asked import AHEAD, UNIT, Asked, Refusal, requests
+from codegen_bang.channels_last import channels_last
 from codegen_bang.cluster import cluster_kernel
 from codegen_bang.convolution import convolution_kernel
 from codegen_bang.kernel import Kernel, scalar_kernel
@@ -98,17 +99,15 @@ def _plan(func: PrimFunc, machine: Machine, only: str | None, asked: Asked) -> P
 
 
 def _packed(sch: Schedule, func: PrimFunc, name: str, chip: Chip) -> Schedule:
-    """Return the schedule with a contraction packed for the matrix unit, or as it is where that costs less.
+    """Return the cheapest of a schedule and those with a contraction's operands as the matrix unit takes them.
 
     What need not be copied is read where it lies.
     """
-    trial = sch.copy()
-    with suppress(RuntimeError, ValueError):
-        if not packed(trial, name):
-            return sch
-        trial = _inlined(trial, func, [name for name in _names(trial) if name not in _names(sch)], chip)
-        return trial if _cost(trial.mod, func, chip) < _cost(sch.mod, func, chip) else sch
-    return sch
+    found = [(_cost(sch.mod, func, chip), sch)]
+    for trial in (*packed(sch, name), *channels_last(sch, name)):
+        less = _inlined(trial, func, [name for name in _names(trial) if name not in _names(sch)], chip)
+        found.append((_cost(less.mod, func, chip), less))
+    return min(found, key=lambda item: item[0])[1]
 
 
 def _inlined(sch: Schedule, func: PrimFunc, names: list[str], chip: Chip) -> Schedule:

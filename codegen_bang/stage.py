@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tvm_xpiler.core.expressions import mentions, replaced
+from tvm_xpiler.core.expressions import address, mentions, replaced
 from tvm_xpiler.core.tir import PrimFunc, tirx
 from tvm_xpiler.schedule.query import coefficients
 
@@ -46,6 +46,11 @@ class Stage:
     def dtype(self) -> str:
         dtype = str(self.buffer.ty.dtype)
         return "float32" if dtype == "float64" else dtype  # the chip has no double
+
+
+def fastest(stage: Stage) -> Axis | None:
+    """Return the axis along which results lie side by side."""
+    return next((axis for axis in reversed(stage.spatial) if stride(stage.buffer, stage.indices, axis.var) == 1), None)
 
 
 def stages(func: PrimFunc) -> list[Stage] | None:
@@ -103,15 +108,9 @@ def stage(realize: Any, guard: Any | None) -> Stage | None:
 
 def stride(buffer: Any, indices: Any, v: Any) -> int | None:
     """Return by how many elements an address moves with ``v``; None where it is not affine in it."""
-    total, step = 0, 1
-    for index, extent in zip(reversed(list(indices)), reversed(list(buffer.ty.shape)), strict=True):
-        if mentions(index, v):
-            found = slope(index, v)
-            if found is None:
-                return None
-            total += step * found
-        step *= int(extent)
-    return total
+    if not any(mentions(index, v) for index in indices):
+        return 0
+    return slope(address(buffer, indices), v)
 
 
 def slope(e: Any, v: Any) -> int | None:

@@ -6,6 +6,7 @@ from math import isinf, isnan, prod
 from typing import Any
 
 from tvm_xpiler.core.errors import EmitError
+from tvm_xpiler.core.expressions import address
 
 C_NUMBERS = {
     "bool": "bool", "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
@@ -91,9 +92,7 @@ class Expressions:
 
     # ---- expressions ----
     def at(self, buffer: Any, indices: Any) -> str:
-        flat: Any = None
-        for index, extent in zip(indices, buffer.ty.shape, strict=True):
-            flat = index if flat is None else flat * extent + index
+        flat = address(buffer, indices)
         text = self.expr(flat) if flat is not None else "0"
         return f"{self.name(buffer)}[{text[1:-1] if text.startswith('(') and balanced(text[1:-1]) else text}]"
 

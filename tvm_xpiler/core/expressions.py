@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tvm_xpiler.core.tir import tirx
+from tvm_xpiler.core.tir import Analyzer, tirx
 
 
 def children(e: Any) -> Iterator[Any]:
@@ -50,6 +50,18 @@ def replaced(e: Any, mapping: dict[Any, Any]) -> Any:
     if hasattr(e, "a") and hasattr(e, "b"):
         return type(e)(replaced(e.a, mapping), replaced(e.b, mapping))
     return e
+
+
+def address(buffer: Any, indices: Any) -> Any:
+    """Return which element of a buffer is accessed, counted along its rows; quotients and remainders that make one number again are that number.
+
+    None for a buffer without dimensions.
+    """
+    flat: Any = None
+    for index, extent in zip(indices, buffer.ty.shape, strict=True):
+        flat = index if flat is None else flat * extent + index
+    cut = any(type(n).__name__ in {"FloorDiv", "FloorMod"} for index in indices for n in walk(index))
+    return Analyzer().simplify(flat) if cut else flat
 
 
 def loads(e: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvm_xpiler.core.tir import tirx
@@ -55,6 +55,17 @@ def in_python(text: str) -> str:
         parts = [f'tirx.const({ast.unparse(e)}, "int32")' if isinstance(e, ast.Constant) else ast.unparse(e) for e in tree.body.elts]
         return f"lambda {ast.unparse(tree.args)}: [{', '.join(parts)}]"
     return text
+
+
+def fused(used: Sequence[int], groups: Sequence[Sequence[int]], extents: Sequence[int]) -> Callable[..., Any]:
+    """Return the map from those of some iterators that are used to one for each group of them, the last of a group running fastest."""
+    places = []
+    for group in groups:
+        text = f"i{group[0]}"
+        for n in group[1:]:
+            text = f"({text}) * {extents[n]} + i{n}"
+        places.append(text)
+    return index_map(f"lambda {', '.join(f'i{n}' for n in used)}: ({', '.join(places)})")
 
 
 def _check(parts: list[ast.expr], names: set[str]) -> None:
