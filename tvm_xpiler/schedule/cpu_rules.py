@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, TypeVar
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import REFUSED, IRModule, PrimFunc, Schedule
 from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.column_tiles import column_tile
+from tvm_xpiler.schedule.cpu_loops import PARALLEL_WORK, contiguous, outer_parallel, vector_width, worth_threads
 from tvm_xpiler.schedule.dot_products import dot_products
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
 from tvm_xpiler.schedule.packed_columns import packed_columns
@@ -20,9 +23,12 @@ T = TypeVar("T")
 _REGISTERS = 8  # accumulators that hide the latency of an addition
 _PANEL_BYTES = 1 << 19  # an operand from this size on is packed, panel by panel
 _STEP = 4  # elements that neighbouring windows lie apart, at most, for vectors of them to pay
-_PART = 4  # of a register, at least, that a vector of a short loop fills
 _WINDOW = 32  # elements of a window that are unrolled
-_PARALLEL_WORK = 1 << 14  # fewer operations than this cost less than waking the threads
+_CHUNK = 4096  # elements of memory that a core works on at a time
+_TASKS = 16  # for all cores, at least
+_LEAST = 3  # elements of a vector
+_LATE = 16  # additions that wait for each other, from where on it hurts
+_TILE = 8  # elements down and across that are exchanged at a time; rows that are reduced at a time
 
 
 def cpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
@@ -53,7 +59,17 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) 
         if done is not None:
             sch = done
             continue
-        for rule in (_packed_panels, _column_tile, packed_columns, _vector_reduction, _windows, _vectorize_last, _parallel_only):
+        for rule in (
+            _packed_panels,
+            column_tile,
+            packed_columns,
+            _vector_reduction,
+            _windows,
+            _rows_at_once,
+            _elementwise,
+            _exchanged,
+            _parallel_only,
+        ):
             done = _attempt(sch, module, name, rule, lanes)
             if done is not None:
                 sch = done
@@ -78,7 +94,7 @@ def _rows(sch: Schedule, lanes: int) -> Schedule | None:
             partial = _partial(trial, rv, seen, lanes)
             names += [partial, name] if partial else [name]
         row = move_under(trial, names, depth)
-        if work >= _PARALLEL_WORK:
+        if work >= PARALLEL_WORK:
             trial.parallel(row)
         for name in names:
             _row_vector(trial, name, lanes)
@@ -121,7 +137,7 @@ def _row_vector(sch: Schedule, name: str, lanes: int) -> None:
     spatial = [i for i in range(1, len(loops)) if not shape.reduces[i] and shape.extents[i] > 1]
     reduce = [i for i in range(1, len(loops)) if shape.reduces[i]]
     moving = [i for i in spatial if shape.strides[0][i] == 1 and all(s[i] in (0, 1) for s in shape.strides)]
-    width = _vector_width(shape.extents[moving[-1]], lanes) if moving else 0
+    width = vector_width(shape.extents[moving[-1]], lanes) if moving else 0
     if not width:
         return
     axis = moving[-1]
@@ -156,43 +172,11 @@ def _attempt(sch: Schedule, module: IRModule, name: str, rule: Callable[[Schedul
         return None
 
 
-def _worth_threads(seen: BlockFacts) -> bool:
-    return seen.spatial * seen.reduction >= _PARALLEL_WORK
-
-
-def _outer_parallel(sch: Schedule, loops: list[Any], seen: BlockFacts) -> None:
-    if loops and _worth_threads(seen):
-        sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])
-
-
-def _odd_width(extent: int, lanes: int, rows: bool = False) -> int:
-    """Return a divisor of an extent that fills up to four vectors best, where the extent is no multiple of the lanes; 0 where half would be idle.
-
-    LLVM cuts such a vector into whole registers and a rest, which a guard around a full vector would not allow. Of those that fill alike it is
-    the longest; where several ``rows`` are in registers at once the shortest, since one register and more rows take half the time.
-    """
-    divisors = [d for d in range(lanes // 2 + 1, min(extent, 4 * lanes) + 1) if extent % d == 0]
-    best = max(divisors, key=lambda d: (d / (-(-d // lanes) * lanes), -d if rows else d), default=0)
-    return best if 2 * best > -(-best // lanes) * lanes else 0
-
-
-def _vector_width(extent: int, lanes: int) -> int:
-    """Return how many elements of a loop make a vector, all vectors alike: a register, what LLVM cuts into some, or part of one; 0 for too few."""
-    if extent % lanes == 0:
-        return lanes
-    return _odd_width(extent, lanes) or (extent if lanes <= _PART * extent < _PART * lanes else 0)
-
-
-def _contiguous(seen: BlockFacts, axis: int) -> bool:
-    """Every access moves by one element or none along ``axis``, and the write moves."""
-    return seen.strides[0] is not None and seen.strides[0][axis] == 1 and all(s is not None and s[axis] in (0, 1) for s in seen.strides)
-
-
 def _packed_panels(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
     """Contractions over a large operand: panels of it are packed and used by many register tiles (Goto and van de Geijn, 2008)."""
     spatial = [i for i, r in enumerate(seen.reduces) if not r]
     reduce = [i for i, r in enumerate(seen.reduces) if r]
-    if len(spatial) < 2 or len(reduce) != 1 or len(seen.strides) != 3 or not _contiguous(seen, spatial[-1]):
+    if len(spatial) < 2 or len(reduce) != 1 or len(seen.strides) != 3 or not contiguous(seen, spatial[-1]):
         return False
     row, column, depth = spatial[-2], spatial[-1], reduce[0]
     shared = [i for i, s in enumerate(seen.strides[1:]) if s is not None and s[row] == 0 and s[column] == 1 and s[depth]]
@@ -227,7 +211,7 @@ def _windows(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
     if seen.reduction == 1 or not spatial:
         return False
     axis = spatial[-1]
-    width = _vector_width(seen.extents[axis], lanes)
+    width = vector_width(seen.extents[axis], lanes)
     steps = [s[axis] if s is not None else None for s in seen.strides]
     if not width or steps[0] != 1 or any(s is None or not 0 <= s <= _STEP for s in steps):
         return False
@@ -243,55 +227,9 @@ def _windows(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
         if unrolled > _WINDOW:
             break
         sch.unroll(loop)  # so that LLVM reads once what the windows of a vector share
-    _outer_parallel(sch, [*outer, column], seen)
+    outer_parallel(sch, [*outer, column], seen)
     sch.vectorize(sch.get_loops(sch.decompose_reduction(block, reduce[0]))[-1])
     return True
-
-
-def _column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
-    """Reductions whose last output axis is contiguous everywhere: rows x vectors in registers, reduction inside."""
-    spatial = [i for i, r in enumerate(seen.reduces) if not r]
-    if seen.reduction == 1 or not spatial or not _contiguous(seen, spatial[-1]) or seen.extents[spatial[-1]] < lanes:
-        return False
-    loops = list(sch.get_loops(block))
-    outer = [loops[i] for i in spatial[:-1]]
-    reduce = [loops[i] for i, r in enumerate(seen.reduces) if r]
-    accumulators = 24 if lanes >= 16 else 12  # of 32 vector registers with AVX-512, of 16 without
-    extent = seen.extents[spatial[-1]]
-    many = next((m for m in (4, 2, 1) if 4 * m <= accumulators and extent % (lanes * m) == 0), 0)
-    odd = 0 if many else _odd_width(extent, lanes, rows=bool(outer))
-    many = many or -(-odd // lanes) or 1
-    width = odd or lanes * many
-    column, vector = sch.split(loops[spatial[-1]], [None, width])
-    vectors, vector = sch.split(vector, [None, lanes]) if width > lanes and not odd else (None, vector)
-    rows = None
-    if outer:
-        row = _row_axis(seen, spatial)
-        extent = seen.extents[spatial[row]]
-        reused = any(s is not None and s[spatial[row]] == 0 for s in seen.strides[1:])
-        counts = (8, 6, 4, 5, 3, 2) if odd else (6, 4, 8, 5, 3, 2)
-        count = next((m for m in counts if extent % m == 0 and m * many <= accumulators), 1) if reused else 1
-        if count > 1:
-            outer[row], rows = sch.split(outer[row], [None, count])
-    inner = [loop for loop in (rows, vectors) if loop is not None]
-    sch.reorder(*outer, column, *reduce, *inner, vector)
-    sch.vectorize(vector)
-    for loop in inner:
-        sch.unroll(loop)
-    _outer_parallel(sch, [*outer, column], seen)
-    sch.decompose_reduction(block, reduce[0])
-    for loop in sch.get_loops(sch.get_sblock(seen.name + "_init"))[-1:]:
-        sch.vectorize(loop)
-    return True
-
-
-def _row_axis(seen: BlockFacts, spatial: list[int]) -> int:
-    """Return the place, among the axes before the last, of the rows of a tile: the last along which a vector that is read stays the same.
-
-    What each row reads for itself is then a scalar; otherwise the last axis, along which a scalar stays the same at best.
-    """
-    vectors = [s for s in seen.strides[1:] if s is not None and s[spatial[-1]] == 1]
-    return next((i for i in reversed(range(len(spatial) - 1)) if any(s[spatial[i]] == 0 for s in vectors)), len(spatial) - 2)
 
 
 def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
@@ -309,7 +247,7 @@ def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -
     if outer:
         fused = sch.fuse(*outer) if len(outer) > 1 else outer[0]
         sch.compute_at(partial, fused, preserve_unit_loops=True)
-        if _worth_threads(seen):
+        if worth_threads(seen):
             sch.parallel(fused)
     inner = list(sch.get_loops(partial))[1 if outer else 0 :]
     lane_loop = next(loop for loop in inner if int(sch.get(loop).extent) == width and loop is not None)
@@ -322,30 +260,105 @@ def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -
     sch.vectorize(lane_loop)
     long = [loop for loop in rest if int(sch.get(loop).extent) > 1]
     if long:
-        sch.decompose_reduction(partial, long[0])
-        sch.vectorize(sch.get_loops(sch.get_sblock(sch.get(partial).name_hint + "_init"))[-1]) if width == lanes else None
+        init = sch.decompose_reduction(partial, long[0])
+        if width == lanes:
+            sch.vectorize(sch.get_loops(init)[-1])
     return True
 
 
-def _vectorize_last(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
-    """Elementwise blocks: vectors along the last axis, threads over the rest."""
-    if seen.reduction > 1 or not seen.extents or not _contiguous(seen, len(seen.extents) - 1):
+def _elementwise(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Elementwise blocks: vectors along the last axis, threads over the rest.
+
+    Where the lanes do not divide it, LLVM finds the vectors: in all of memory at once where every access runs through it, in a long last axis
+    otherwise. A guard around vectors of ours would cost ten times as much.
+    """
+    axes = [i for i, r in enumerate(seen.reduces) if not r]
+    if seen.reduction > 1 or not axes or not contiguous(seen, axes[-1]):
         return False
-    loops = list(sch.get_loops(block))
-    extent = seen.extents[-1]
-    outer, last = loops[:-1], loops[-1]
-    if extent >= lanes:
-        chunk = lanes if outer or extent < 64 * lanes else 16 * lanes
+    loops = sch.get_loops(block)
+    *outer, last = [loops[i] for i in axes]
+    extent = seen.extents[axes[-1]]
+    if extent % lanes == 0:
+        chunk = lanes if outer or extent < 64 * lanes or extent % (16 * lanes) else 16 * lanes
         head, tail = sch.split(last, [None, chunk])
-        if chunk > lanes and extent % chunk == 0:
-            middle, tail = sch.split(tail, [None, lanes])
-            del middle
+        if chunk > lanes:
+            _, tail = sch.split(tail, [None, lanes])
         outer.append(head)
-        if extent % lanes == 0 or not outer[:-1]:
-            sch.vectorize(tail)
-    elif extent > 1:
-        sch.vectorize(last)
-    _outer_parallel(sch, outer, seen)
+        sch.vectorize(tail)
+    elif _through(seen, axes):
+        lead = _leading([seen.extents[i] for i in axes]) if worth_threads(seen) else 0
+        inner = [*outer[lead:], last]
+        flat = sch.fuse(*inner) if len(inner) > 1 else last
+        outer = [sch.split(flat, [None, _CHUNK])[0]] if not outer and extent > _CHUNK else outer[:lead]
+    elif extent <= 4 * lanes:
+        # a width that no sum's tile has, or TVM may make of the sums a buffer of such vectors, which LLVM keeps in memory
+        width = largest_divisor(extent, largest_divisor(extent, lanes) - 1) if _reads_sums(sch, block) else extent
+        if width >= _LEAST:
+            part, vector = sch.split(last, [None, width])
+            sch.vectorize(vector)
+            outer.append(part)
+    outer_parallel(sch, outer, seen)
+    return True
+
+
+def _reads_sums(sch: Schedule, block: Any) -> bool:
+    return any(it.iter_type == it.CommReduce for producer in sch.get_producers(block) for it in sch.get(producer).iter_vars)
+
+
+def _leading(extents: list[int]) -> int:
+    """Return how many axes, but the last, give all cores enough to do: quotients and remainders of what is split otherwise are not simplified."""
+    return next((n for n in range(1, len(extents)) if prod(extents[:n]) >= _TASKS), len(extents) - 1)
+
+
+def _through(seen: BlockFacts, axes: list[int]) -> bool:
+    """Whether all accesses run through memory from one end to the other."""
+    steps = [prod(seen.extents[j] for j in axes[n + 1 :]) for n in range(len(axes))]
+    return all(s is not None and [s[i] for i in axes] == steps for s in seen.strides)
+
+
+def _exchanged(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Elementwise blocks that read along another axis than they write: small tiles, vectors along the reads, the writes scattered."""
+    axes = [i for i, r in enumerate(seen.reduces) if not r]
+    written = seen.strides[0]
+    if seen.reduction > 1 or len(axes) < 2 or written is None or written[axes[-1]] != 1:
+        return False
+    across = next((i for i in axes[:-1] if any(s is not None and s[i] == 1 and s[axes[-1]] > 1 for s in seen.strides[1:])), None)
+    if across is None:
+        return False
+    tile = [_few(seen.extents[i], lanes) for i in (across, axes[-1])]
+    if min(tile) < _TILE:
+        return False
+    loops = sch.get_loops(block)
+    (down, vector), (along, row) = (sch.split(loops[i], [None, n]) for i, n in zip((across, axes[-1]), tile, strict=True))
+    outer = [*(loops[i] for i in axes if i not in {across, axes[-1]}), down, along]
+    sch.reorder(*outer, row, vector)
+    sch.vectorize(vector)
+    sch.unroll(row)
+    outer_parallel(sch, outer, seen)
+    return True
+
+
+def _few(extent: int, lanes: int) -> int:
+    return _TILE if extent % _TILE == 0 else largest_divisor(extent, lanes)
+
+
+def _rows_at_once(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
+    """Reductions that have no vector: some results at a time, whose additions do not wait for each other."""
+    reduce = [i for i, r in enumerate(seen.reduces) if r and seen.extents[i] > 1]
+    axes = [i for i, r in enumerate(seen.reduces) if not r and seen.extents[i] > 1]
+    if seen.reduction < _LATE or not axes:
+        return False
+    axis = next((i for i in reversed(axes) if _few(seen.extents[i], lanes) > 1), None)
+    if axis is None:
+        return False
+    loops = sch.get_loops(block)
+    outer, rows = sch.split(loops[axis], [None, _few(seen.extents[axis], lanes)])
+    before = [outer if i == axis else loops[i] for i in axes]
+    sch.reorder(*before, *(loops[i] for i in reduce), rows)
+    sch.vectorize(rows)
+    outer_parallel(sch, before, seen)
+    init = sch.decompose_reduction(block, loops[reduce[0]])
+    sch.vectorize(sch.get_loops(init)[-1])
     return True
 
 
@@ -354,5 +367,5 @@ def _parallel_only(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
     del lanes
     spatial = [loop for loop, r in zip(sch.get_loops(block), seen.reduces, strict=True) if not r]
     leading = seen.reduces.index(True) if True in seen.reduces else len(seen.reduces)
-    _outer_parallel(sch, spatial[:leading], seen)
+    outer_parallel(sch, spatial[:leading], seen)
     return True

@@ -11,6 +11,7 @@ from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 
 _DEAR = frozenset({"exp", "exp2", "pow", "tanh", "erf", "log", "sin", "cos", "sqrt", "rsqrt", "sigmoid", "if_then_else"})
 _OFTEN = 16  # times that a small stage may be computed again
+_WORK = 1 << 12  # products of a contraction for which reuse matters
 
 
 def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
@@ -103,12 +104,12 @@ def row_depth(sch: Schedule) -> int:
 
 
 def _shared(seen: BlockFacts, depth: int) -> bool:
-    """Whether a block is a contraction that reuses an operand along all of its first loops, which one row at a time would lose."""
+    """Whether a block is a contraction that reuses an operand along one of its first loops, which one row at a time would lose."""
     if seen.reduction == 1 or len(seen.strides) < 3:
         return False
     lead = [i for i in [i for i, r in enumerate(seen.reduces) if not r][:depth] if seen.extents[i] > 1]
     large = [s for s in seen.strides[1:] if s is not None and sum(1 for x in s if x) > 1]
-    return seen.spatial >= 4096 and any(all(s[i] == 0 for i in lead) for s in large)
+    return seen.spatial * seen.reduction >= _WORK and any(not lead or any(s[i] == 0 for i in lead) for s in large)
 
 
 def _under(trial: Schedule, names: list[str], depth: int) -> bool:

@@ -11,11 +11,12 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.tir import Schedule
+from tvm_xpiler.schedule.column_tiles import columns_of, tiles_in_turn
+from tvm_xpiler.schedule.cpu_loops import outer_parallel
 from tvm_xpiler.schedule.layouts import laid_out
-from tvm_xpiler.schedule.query import BlockFacts, largest_divisor, product_of_loads
+from tvm_xpiler.schedule.query import BlockFacts, product_of_loads
 
 _REUSE = 8  # rows that use a packed operand, at least
-_ACCUMULATORS = {16: 24}  # by lanes: of 32 vector registers with AVX-512; 12 of 16 without
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +38,27 @@ def packed_columns(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
     roles = _roles(seen)
     if roles is None:
         return False
-    columns = prod(seen.extents[i] for i in roles.columns)
-    width = largest_divisor(columns, lanes)
-    if 2 * width <= lanes or prod(seen.extents[i] for i in roles.rows) < _REUSE:
+    rows_extent = prod(seen.extents[i] for i in roles.rows)
+    columns = columns_of(prod(seen.extents[i] for i in roles.columns), lanes, seen.reduction, rows_extent)
+    if not columns.width or rows_extent < _REUSE:
         return False
-    accumulators = _ACCUMULATORS.get(lanes, 12)
-    many = next(m for m in (4, 2, 1) if 4 * m <= accumulators and columns % (width * m) == 0)
     if not roles.lies:
         copy = laid_out(sch, block, roles.packed, [*roles.depth, *roles.columns])
         outer = list(sch.get_loops(copy))[: -len(roles.columns)]
-        if outer:
-            sch.parallel(sch.fuse(*outer) if len(outer) > 1 else outer[0])
+        outer_parallel(sch, outer, seen)
     loops = list(sch.get_loops(block))
     batch, rows, depth, cols = ([loops[i] for i in part] for part in (roles.batch, roles.rows, roles.depth, roles.columns))
     sch.reorder(*batch, *rows, *cols, *depth)
     row = sch.fuse(*rows) if len(rows) > 1 else rows[0]
     column = sch.fuse(*cols) if len(cols) > 1 else cols[0]
-    count = largest_divisor(prod(seen.extents[i] for i in roles.rows), accumulators // many)
+    count = columns.count(rows_extent, lanes)
     row, tile = sch.split(row, [None, count])
-    column, vectors, vector = sch.split(column, [None, many, width])
+    column, vectors, vector = sch.split(column, [None, columns.vectors, columns.width])
     sch.reorder(*batch, row, column, *depth, tile, vectors, vector)
     sch.vectorize(vector)
     sch.unroll(tile)
     sch.unroll(vectors)
-    sch.parallel(sch.fuse(*batch, row, column))
+    tiles_in_turn(sch, [*batch, row, column], seen, columns)
     init = sch.decompose_reduction(block, depth[0])
     sch.vectorize(sch.get_loops(init)[-1])
     return True

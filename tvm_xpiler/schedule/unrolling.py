@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tvm_xpiler.core.tir import LOOP_KINDS
+from tvm_xpiler.core.tir import LOOP_KINDS, Schedule
 from tvm_xpiler.schedule.apply import Applied, Replay
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step
 from tvm_xpiler.schedule.primitives import UNROLLS
@@ -43,6 +43,12 @@ def unrolling(plan: Plan, replay: Replay, steps: int) -> Plan | None:
         loop = LoopOf(Name(str(done.schedule.get(block).name_hint)), str(var.name))
         notes += [Step("annotate", (loop, UNROLLS, steps)), Step("annotate", (loop, _EXPLICIT, 1))]
     return Plan((*plan.steps, *notes)) if notes else None
+
+
+def unroll_steps(sch: Schedule, loop: Any, steps: int) -> None:
+    """Note at a loop that TVM shall unroll it, and what is within, where that makes no more than so many steps."""
+    sch.annotate(loop, UNROLLS, steps)
+    sch.annotate(loop, _EXPLICIT, 1)
 
 
 def unmarked(plan: Plan) -> Plan:
