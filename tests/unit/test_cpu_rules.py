@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_xpiler import Options, translate
+from tvm_xpiler import Options, lift, translate
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import parsed
+from tvm_xpiler.schedule.apply import Applied, apply
 from tvm_xpiler.schedule.rules import rules_plan
 
 POOL = """
@@ -70,3 +71,81 @@ def test_rows_of_odd_images_are_one_register(machine: str, width: int) -> None:
     text = str(rules_plan(func, TargetSpec("llvm", machine).machine))
     assert f"split(conv2d_nchw.xx, [None, {width}])" in text
     assert "split(conv2d_nchw.ff, [None, 8])" in text
+
+
+PRODUCT = """
+void product(const float* a, const float* b, const float* bias, float* c, int n, int m, int k) {
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++) {
+      float sum = 0;
+      for (int r = 0; r < k; r++) sum += a[i * k + r] * BOPERAND;
+      c[i * m + j] = fmaxf(sum + bias[j], 0.0f);
+    }
+}
+"""
+DOTS = """
+void dots(const float* a, const float* x, float* y, int n, int k) {
+  for (int i = 0; i < n; i++) {
+    float sum = 0;
+    for (int r = 0; r < k; r++) sum += a[i * k + r] * x[r];
+    y[i] = sum;
+  }
+}
+"""
+TURNED = """
+void turned(const float* x, float* y, int n, int m) {
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++) y[i * m + j] = fmaxf(x[j * n + i], 0.0f);
+}
+"""
+SCALED = """
+void scaled(const float* x, const float* s, float* y, int n, int m) {
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++) y[i * m + j] = 2.0f * x[i * m + j] SECOND;
+}
+"""
+
+
+def _verified(name: str, text: str, **sizes: int) -> str:
+    """Translate a kernel; return its plan, with which it agrees with the source."""
+    source = SourceFile(f"{name}.c", "#include <math.h>\n" + text)
+    result = translate(source, "llvm", Options(scalars=dict(sizes), sets=2))
+    assert result.ok, result
+    return str(result.targets["llvm"].emitted.plan)
+
+
+@pytest.mark.parametrize("operand", ["b[r * m + j]", "b[j * k + r]"])
+@pytest.mark.parametrize(("m", "k"), [(25, 40), (37, 40), (34, 300), (100, 30), (10, 64)])
+def test_odd_columns_have_no_guards(operand: str, m: int, k: int) -> None:
+    """Short vectors, or all of a row where TVM unrolls the reduction, or what LLVM makes of it: every vector is whole."""
+    text = PRODUCT.replace("BOPERAND", operand)
+    func = lift(SourceFile("product.c", "#include <math.h>\n" + text), Options(scalars={"n": 24, "m": m, "k": k})).func
+    done = apply(rules_plan(func, TargetSpec("llvm", "skylake-avx512").machine), func)
+    assert isinstance(done, Applied)
+    assert "T.where" not in str(done.module)
+    assert _verified("product", text, n=24, m=m, k=k)
+
+
+def test_dot_products_of_odd_length_are_done_side_by_side() -> None:
+    plan = _verified("dots", DOTS, n=48, k=277)
+    assert "vectorize" in plan
+    assert "[None, 8]" in plan
+
+
+def test_partial_sums_of_one_register_are_vectors() -> None:
+    plan = _verified("dots", DOTS, n=24, k=16 * 19)
+    assert "rfactor" in plan
+    assert "vectorize" in plan
+
+
+def test_exchanged_axes_are_tiled() -> None:
+    plan = _verified("turned", TURNED, n=40, m=48)
+    assert plan.count("[None, 8]") == 2
+    assert "vectorize" in plan
+
+
+@pytest.mark.parametrize(("second", "vectors"), [("", False), ("+ s[j]", True)])
+def test_elementwise_odd_rows_are_left_to_llvm_or_are_one_vector(second: str, vectors: bool) -> None:
+    plan = _verified("scaled", SCALED.replace("SECOND", second), n=30, m=37)
+    assert ("vectorize" in plan) is vectors
+    assert "[None, 16]" not in plan

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.query import BlockFacts
+from tvm_xpiler.schedule.query import BlockFacts, largest_divisor
 
 PARALLEL_WORK = 1 << 14
 """Fewer elements than this that are read or written once cost less than waking the threads."""
 
 _REUSED = 8  # times that of products whose operands are used again
+FEW = 8
+"""Rows that are done at a time where a vector runs across them, if they are so many."""
+
 _PART = 4  # of a register, at least, that a vector of a short loop fills
 
 
@@ -47,3 +50,8 @@ def vector_width(extent: int, lanes: int) -> int:
     if extent % lanes == 0:
         return lanes
     return odd_width(extent, lanes) or (extent if lanes <= _PART * extent < _PART * lanes else 0)
+
+
+def few(extent: int, lanes: int) -> int:
+    """Return how many elements of an axis are done at a time where vectors run across memory."""
+    return FEW if extent % FEW == 0 else largest_divisor(extent, lanes)

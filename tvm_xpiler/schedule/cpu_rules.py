@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any, TypeVar
 
 from tvm_xpiler.core.machines import Machine
@@ -11,7 +10,8 @@ from tvm_xpiler.core.tir import REFUSED, IRModule, PrimFunc, Schedule
 from tvm_xpiler.schedule.apply import copied, new_schedule
 from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.column_tiles import column_tile
-from tvm_xpiler.schedule.cpu_loops import PARALLEL_WORK, contiguous, outer_parallel, vector_width, worth_threads
+from tvm_xpiler.schedule.cpu_elementwise import elementwise, exchanged
+from tvm_xpiler.schedule.cpu_loops import PARALLEL_WORK, contiguous, few, outer_parallel, vector_width, worth_threads
 from tvm_xpiler.schedule.dot_products import dot_products
 from tvm_xpiler.schedule.fusion import inline_stages, move_under, row_depth
 from tvm_xpiler.schedule.packed_columns import packed_columns
@@ -24,11 +24,7 @@ _REGISTERS = 8  # accumulators that hide the latency of an addition
 _PANEL_BYTES = 1 << 19  # an operand from this size on is packed, panel by panel
 _STEP = 4  # elements that neighbouring windows lie apart, at most, for vectors of them to pay
 _WINDOW = 32  # elements of a window that are unrolled
-_CHUNK = 4096  # elements of memory that a core works on at a time
-_TASKS = 16  # for all cores, at least
-_LEAST = 3  # elements of a vector
 _LATE = 16  # additions that wait for each other, from where on it hurts
-_TILE = 8  # elements down and across that are exchanged at a time; rows that are reduced at a time
 
 
 def cpu_plan(func: PrimFunc, machine: Machine, only: str | None = None, fused: bool = True) -> Plan:
@@ -66,8 +62,8 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool) 
             _vector_reduction,
             _windows,
             _rows_at_once,
-            _elementwise,
-            _exchanged,
+            elementwise,
+            exchanged,
             _parallel_only,
         ):
             done = _attempt(sch, module, name, rule, lanes)
@@ -266,93 +262,17 @@ def _vector_reduction(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -
     return True
 
 
-def _elementwise(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
-    """Elementwise blocks: vectors along the last axis, threads over the rest.
-
-    Where the lanes do not divide it, LLVM finds the vectors: in all of memory at once where every access runs through it, in a long last axis
-    otherwise. A guard around vectors of ours would cost ten times as much.
-    """
-    axes = [i for i, r in enumerate(seen.reduces) if not r]
-    if seen.reduction > 1 or not axes or not contiguous(seen, axes[-1]):
-        return False
-    loops = sch.get_loops(block)
-    *outer, last = [loops[i] for i in axes]
-    extent = seen.extents[axes[-1]]
-    if extent % lanes == 0:
-        chunk = lanes if outer or extent < 64 * lanes or extent % (16 * lanes) else 16 * lanes
-        head, tail = sch.split(last, [None, chunk])
-        if chunk > lanes:
-            _, tail = sch.split(tail, [None, lanes])
-        outer.append(head)
-        sch.vectorize(tail)
-    elif _through(seen, axes):
-        lead = _leading([seen.extents[i] for i in axes]) if worth_threads(seen) else 0
-        inner = [*outer[lead:], last]
-        flat = sch.fuse(*inner) if len(inner) > 1 else last
-        outer = [sch.split(flat, [None, _CHUNK])[0]] if not outer and extent > _CHUNK else outer[:lead]
-    elif extent <= 4 * lanes:
-        # a width that no sum's tile has, or TVM may make of the sums a buffer of such vectors, which LLVM keeps in memory
-        width = largest_divisor(extent, largest_divisor(extent, lanes) - 1) if _reads_sums(sch, block) else extent
-        if width >= _LEAST:
-            part, vector = sch.split(last, [None, width])
-            sch.vectorize(vector)
-            outer.append(part)
-    outer_parallel(sch, outer, seen)
-    return True
-
-
-def _reads_sums(sch: Schedule, block: Any) -> bool:
-    return any(it.iter_type == it.CommReduce for producer in sch.get_producers(block) for it in sch.get(producer).iter_vars)
-
-
-def _leading(extents: list[int]) -> int:
-    """Return how many axes, but the last, give all cores enough to do: quotients and remainders of what is split otherwise are not simplified."""
-    return next((n for n in range(1, len(extents)) if prod(extents[:n]) >= _TASKS), len(extents) - 1)
-
-
-def _through(seen: BlockFacts, axes: list[int]) -> bool:
-    """Whether all accesses run through memory from one end to the other."""
-    steps = [prod(seen.extents[j] for j in axes[n + 1 :]) for n in range(len(axes))]
-    return all(s is not None and [s[i] for i in axes] == steps for s in seen.strides)
-
-
-def _exchanged(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
-    """Elementwise blocks that read along another axis than they write: small tiles, vectors along the reads, the writes scattered."""
-    axes = [i for i, r in enumerate(seen.reduces) if not r]
-    written = seen.strides[0]
-    if seen.reduction > 1 or len(axes) < 2 or written is None or written[axes[-1]] != 1:
-        return False
-    across = next((i for i in axes[:-1] if any(s is not None and s[i] == 1 and s[axes[-1]] > 1 for s in seen.strides[1:])), None)
-    if across is None:
-        return False
-    tile = [_few(seen.extents[i], lanes) for i in (across, axes[-1])]
-    if min(tile) < _TILE:
-        return False
-    loops = sch.get_loops(block)
-    (down, vector), (along, row) = (sch.split(loops[i], [None, n]) for i, n in zip((across, axes[-1]), tile, strict=True))
-    outer = [*(loops[i] for i in axes if i not in {across, axes[-1]}), down, along]
-    sch.reorder(*outer, row, vector)
-    sch.vectorize(vector)
-    sch.unroll(row)
-    outer_parallel(sch, outer, seen)
-    return True
-
-
-def _few(extent: int, lanes: int) -> int:
-    return _TILE if extent % _TILE == 0 else largest_divisor(extent, lanes)
-
-
 def _rows_at_once(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool:
     """Reductions that have no vector: some results at a time, whose additions do not wait for each other."""
     reduce = [i for i, r in enumerate(seen.reduces) if r and seen.extents[i] > 1]
     axes = [i for i, r in enumerate(seen.reduces) if not r and seen.extents[i] > 1]
     if seen.reduction < _LATE or not axes:
         return False
-    axis = next((i for i in reversed(axes) if _few(seen.extents[i], lanes) > 1), None)
+    axis = next((i for i in reversed(axes) if few(seen.extents[i], lanes) > 1), None)
     if axis is None:
         return False
     loops = sch.get_loops(block)
-    outer, rows = sch.split(loops[axis], [None, _few(seen.extents[axis], lanes)])
+    outer, rows = sch.split(loops[axis], [None, few(seen.extents[axis], lanes)])
     before = [outer if i == axis else loops[i] for i in axes]
     sch.reorder(*before, *(loops[i] for i in reduce), rows)
     sch.vectorize(rows)
