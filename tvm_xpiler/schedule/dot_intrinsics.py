@@ -41,6 +41,7 @@ define internal <{lanes} x float> @{name}(<{lanes} x float> %c, ptr %a, i32 %i, 
 }}
 declare <{lanes} x float> @{instruction}(<{lanes} x float>, <{total} x bfloat>, <{total} x bfloat>)
 """
+_TURNED_WORD = "T.int32(-2139062144)"  # four bytes of 128
 _TURNED = "T.uint8(128)"  # xor with it turns a byte x of one signedness into x + 128 or x - 128 of the other
 
 
@@ -114,7 +115,8 @@ class DotProduct:
         if (self.left, self.right) == ("int8", "uint8"):
             return call("vpdpbusd", held, b, a.format("int8"))
         if self.left == "int8":  # (x + 128) * y - 128 * y
-            flipped = f"T.bitwise_xor({a.format('uint8')}, {turned})"
+            # the word before it is spread: LLVM 22 never comes back from the code of some shuffles of bytes that were turned
+            flipped = f'T.reinterpret("uint8x{total}", T.broadcast(T.bitwise_xor({word}, {_TURNED_WORD}), {self.lanes}))'
             return f"{call('vpdpbusd', held, flipped, b)} - {call('vpdpbusd', zero, turned, b)}"
         flipped = f'T.reinterpret("{signed}", T.bitwise_xor({b}, {turned}))'  # x * (y - 128) - x * -128
         return f"{call('vpdpbusd', held, a.format('uint8'), flipped)} - {call('vpdpbusd', zero, a.format('uint8'), least)}"
