@@ -204,21 +204,29 @@ def _one_thread_each(sch: Schedule, block: Any, seen: BlockFacts, machine: Machi
     if not spatial:
         spatial = [sch.add_unit_loop(loops[0] if loops else block)]
     flat = sch.fuse(*spatial) if len(spatial) > 1 else spatial[0]
-    # A single element is one thread's: without an iterator nothing would keep the others from writing it, too.
-    threads = (
-        1
-        if seen.spatial == 1
-        else 256
-        if seen.spatial >= 256 * 32 and machine.max_threads >= 256
-        else max(machine.lanes, min(128, machine.max_threads, 1 << (max(seen.spatial, 1) - 1).bit_length()))
-    )
-    outer, inner = sch.split(flat, [None, threads])
+    outer, inner = sch.split(flat, [None, _threads(seen, machine)])
     sch.bind(outer, "blockIdx.x")
     sch.bind(inner, "threadIdx.x")
     if in_register and reduce:
         sch.reverse_compute_at(written_back(sch, block, "local"), inner)
         sch.decompose_reduction(block, reduce[0])
     return True
+
+
+def _threads(seen: BlockFacts, machine: Machine) -> int:
+    """Return how many threads a block has, of whose elements each is one.
+
+    A number that divides the elements, whole warps if there is one: a guard within a reduction keeps its reads from being on their way together,
+    which takes up to six times as long. A single element is one thread's: without an iterator nothing would keep the others from writing it, too.
+    """
+    if seen.spatial == 1:
+        return 1
+    most = 256 if seen.spatial >= 256 * 32 and machine.max_threads >= 256 else min(128, machine.max_threads)
+    if seen.reduction > 1:
+        whole = [n for n in range(min(most, seen.spatial), 0, -1) if seen.spatial % n == 0 and (2 * n >= most or n == seen.spatial)]
+        if whole:
+            return next((n for n in whole if n % machine.lanes == 0), whole[0])
+    return most if most == 256 else max(machine.lanes, min(most, 1 << (seen.spatial - 1).bit_length()))
 
 
 def _bind_only(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) -> bool:
