@@ -149,3 +149,11 @@ def test_elementwise_odd_rows_are_left_to_llvm_or_are_one_vector(second: str, ve
     plan = _verified("scaled", SCALED.replace("SECOND", second), n=30, m=37)
     assert ("vectorize" in plan) is vectors
     assert "[None, 16]" not in plan
+
+
+def test_a_small_product_keeps_the_reuse_of_its_operands() -> None:
+    """Row by row with the activation behind it, each row would read all of the right operand again, one element at a time."""
+    text = PRODUCT.replace("BOPERAND", "b[j * k + r]")
+    plan = _verified("product", text, n=68, m=16, k=64)
+    assert "compute_at" not in plan
+    assert "transform_layout" in plan

@@ -122,3 +122,14 @@ def test_halves_are_multiplied_on_tensor_cores_whatever_follows(batch: int) -> N
 def test_a_reader_with_more_elements_is_no_epilogue(machine: str) -> None:
     """TVM ends in an internal error where such a reader is inlined into the copy of the result."""
     assert rules_plan(parsed(SCALED), GPUS[machine]).steps
+
+
+@pytest.mark.parametrize(("columns", "threads"), [(240, 120), (8320, 160), (122, 122), (1009, 128)])
+def test_threads_of_a_reduction_divide_its_outputs(columns: int, threads: int) -> None:
+    """A guard within the reduction would keep its reads from being on their way together; a prime number of outputs has one."""
+    from tvm import te
+
+    a, y = te.placeholder((12, columns), name="A"), te.placeholder((12,), name="Y")
+    r = te.reduce_axis((0, 12), name="r")
+    func = te.create_prim_func([a, y, te.compute((columns,), lambda j: te.sum(a[r, j] * y[r], axis=r), name="C")])
+    assert f"[None, {threads}]" in str(rules_plan(func, GPUS["sm_90"]))
