@@ -31,6 +31,20 @@ def seen_as(value: Any, dtype: str) -> Any:
     return tirx.Cast(dtype, value)
 
 
+def _may_fail(e: Expr) -> bool:
+    """Whether something cannot be computed before it is known that it is wanted: memory that may not be there, a division by zero."""
+    if e.op in {"floordiv", "floormod", "tdiv", "tmod"}:
+        return E.int_value(e.args[1]) is None
+    return e.op in {"load", "elem"}
+
+
+def _read_first(condition: Expr) -> set[Expr]:
+    """Return what a condition reads whatever it holds."""
+    certain = condition.args[:1] if condition.op in {"and", "or", "select", "lazy"} else condition.args
+    found = {e for part in certain for e in _read_first(part)}
+    return found | {condition} if condition.op in {"load", "elem"} else found
+
+
 class ValueWriter:
     """Writes expressions as TIR, given how variables and buffers are spelled."""
 
@@ -146,7 +160,8 @@ class ValueWriter:
     def choice(self, e: Expr, plain: Callable[[Expr], Any], facts: Expr, write: Callable[[Expr, Expr], Any]) -> Any:
         condition, a, b = e.args
         yes, no = write(a, narrowed(facts, condition)), write(b, narrowed(facts, E.not_(condition)))
-        risky = e.op == "lazy" or any(n.op in {"load", "elem"} for x in (a, b) for n in E.walk(x))
+        safe = _read_first(condition)
+        risky = e.op == "lazy" or any(_may_fail(n) and n not in safe for x in (a, b) for n in E.walk(x))
         return (tirx.if_then_else if risky else tirx.Select)(self.truth(condition, facts), yes, no)
 
     def truth(self, e: Expr, facts: Expr = E.TRUE) -> Any:
