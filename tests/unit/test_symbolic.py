@@ -136,3 +136,11 @@ __global__ void head(const float* x, float* y, int n) {
     result = translate(SourceFile("head.cu", text), "llvm", replace(options, symbolic=("n",)))
     assert not result.ok
     assert all("n=207" in verdict.reason for verdict in result.targets["llvm"].verdicts)
+
+
+def test_loops_of_open_sizes_are_left_to_llvm() -> None:
+    """A guard within a vector takes ten times as long as what LLVM makes of the loop."""
+    text = "void scale(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 2.0f * x[i]; }"
+    result = translate(SourceFile("scale.c", text), "llvm", Options(scalars={"n": 4096}, symbolic=("n",), sets=1))
+    assert result.ok
+    assert "vectorize" not in str(result.targets["llvm"].emitted.plan)
