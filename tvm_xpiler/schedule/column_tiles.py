@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.tir import Schedule
 from tvm_xpiler.schedule.cpu_loops import contiguous, outer_parallel
 from tvm_xpiler.schedule.query import BlockFacts
@@ -16,6 +17,7 @@ from tvm_xpiler.schedule.unrolling import STEPS, unroll_steps
 _ROWS = (6, 4, 8, 5, 3, 2)
 _SHORT_ROWS = (8, 10, 12, 6, 5, 4, 3, 2)  # of vectors that are part of a register
 _LONG_ROWS = (4, 2, 5, 3)  # of vectors that TVM unrolls
+_WORD = 4  # bytes of what a lane holds
 _FILLED = 2 / 3  # of a register that a short vector fills so that none is faster
 
 
@@ -54,7 +56,7 @@ def column_tile(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> bool
     row = _row_axis(seen, spatial) if outer else None
     shared = row is not None and any(s is not None and s[spatial[row]] == 0 for s in seen.strides[1:])
     extent = seen.extents[spatial[row]] if row is not None and shared else 1
-    columns = columns_of(seen.extents[spatial[-1]], lanes, seen.reduction, extent)
+    columns = columns_of(seen, seen.extents[spatial[-1]], extent, lanes)
     count = columns.count(extent, lanes)
     column = loops[spatial[-1]]
     vectors = vector = rows = None
@@ -89,11 +91,12 @@ def tiles_in_turn(sch: Schedule, outer: list[Any], seen: BlockFacts, columns: Co
     outer_parallel(sch, outer, seen)
 
 
-def columns_of(extent: int, lanes: int, reduction: int, rows: int) -> Columns:
-    """Choose the vectors of a tile.
+def columns_of(seen: BlockFacts, extent: int, rows: int, lanes: int) -> Columns:
+    """Choose the vectors of a tile of so many columns and rows.
 
     Those of columns that the lanes do not divide were measured for 18 to 100 columns and reductions of 30 to 512: LLVM keeps vectors in
-    registers that are no longer than one, or of any length where all loops are unrolled. The first are the faster that fill most of a register.
+    registers that are no longer than one, or of any length where all loops are unrolled. The first are the faster that fill most of a register;
+    with conversions the second take LLVM too long.
     """
     many = next((m for m in (4, 2, 1) if 4 * m <= _accumulators(lanes) and extent % (lanes * m) == 0), 0)
     if many:
@@ -102,7 +105,8 @@ def columns_of(extent: int, lanes: int, reduction: int, rows: int) -> Columns:
     short, long = max(d for d in divisors if d <= lanes), divisors[-1]
     if short < _FILLED * lanes:
         wide = Columns(long, -(-long // lanes), 1, _LONG_ROWS, unrolled=True)
-        if long > short and wide.count(rows, lanes) * reduction <= STEPS[-1]:
+        words = all(DTYPE_BYTES[dtype] == _WORD for dtype in seen.dtypes)
+        if words and long > short and wide.count(rows, lanes) * seen.reduction <= STEPS[-1]:
             return wide
     return Columns(short if 4 * short > lanes else 0, 1, 1, _SHORT_ROWS)
 

@@ -39,7 +39,7 @@ def packed_columns(sch: Schedule, block: Any, seen: BlockFacts, lanes: int) -> b
     if roles is None:
         return False
     rows_extent = prod(seen.extents[i] for i in roles.rows)
-    columns = columns_of(prod(seen.extents[i] for i in roles.columns), lanes, seen.reduction, rows_extent)
+    columns = columns_of(seen, prod(seen.extents[i] for i in roles.columns), rows_extent, lanes)
     if not columns.width or rows_extent < _REUSE:
         return False
     if not roles.lies:
