@@ -182,9 +182,7 @@ class Generalizer:
             try:
                 plan = self.options.plan
                 if plan is None:
-                    sizes = [self.options.scalars, odd]
-                    # guards within vectors cost a CPU more than vectors gain; what the rules make of odd sizes has none
-                    plan = general_plan(lifted.func, task.machine, sizes[::-1] if task.machine.kind == "cpu" else sizes)
+                    plan = general_plan(lifted.func, task.machine, [self.options.scalars, odd])
             except ScheduleError as error:
                 raise EmitError("XP401", str(error).splitlines()[0]) from None
             emitted[spec] = emit_for(spec, lifted.func, problem, plan)

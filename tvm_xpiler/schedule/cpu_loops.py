@@ -34,7 +34,7 @@ def contiguous(seen: BlockFacts, axis: int) -> bool:
     return seen.strides[0] is not None and seen.strides[0][axis] == 1 and all(s is not None and s[axis] in (0, 1) for s in seen.strides)
 
 
-def odd_width(extent: int, lanes: int) -> int:
+def _odd_width(extent: int, lanes: int) -> int:
     """Return a divisor of an extent that fills up to four vectors best, where the extent is no multiple of the lanes; 0 where half would be idle.
 
     LLVM cuts such a vector into whole registers and a rest, which a guard around a full vector would not allow: that costs tenfold. Of those
@@ -49,7 +49,7 @@ def vector_width(extent: int, lanes: int) -> int:
     """Return how many elements of a loop make a vector, all vectors alike: a register, what LLVM cuts into some, or part of one; 0 for too few."""
     if extent % lanes == 0:
         return lanes
-    return odd_width(extent, lanes) or (extent if lanes <= _PART * extent < _PART * lanes else 0)
+    return _odd_width(extent, lanes) or (extent if lanes <= _PART * extent < _PART * lanes else 0)
 
 
 def few(extent: int, lanes: int) -> int:

@@ -104,7 +104,7 @@ def row_depth(sch: Schedule) -> int:
 
 
 def _shared(seen: BlockFacts, depth: int) -> bool:
-    """Whether a block is a contraction that reuses an operand along one of its first loops, which one row at a time would lose."""
+    """Whether a block is a contraction that one row at a time would cost its reuse: of an operand along one of its first loops, or all, where none has steps."""
     if seen.reduction == 1 or len(seen.strides) < 3:
         return False
     lead = [i for i in [i for i, r in enumerate(seen.reduces) if not r][:depth] if seen.extents[i] > 1]
