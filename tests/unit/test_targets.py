@@ -31,7 +31,7 @@ extern "C" void gemm(const LEFT* A, const RIGHT* B, int32_t* C, int M, int N, in
     }
 }
 """
-SIZES = {"M": 20, "N": 64, "K": 36}
+SIZES = {"M": 20, "N": 64, "K": 48}
 BLEND = """
 #include <stdint.h>
 extern "C" void blend(const float* x, const int8_t* q, float* y, int n) {
@@ -69,7 +69,7 @@ def test_products_of_narrow_integers_reach_the_instruction(cpu: str, register: s
     assert any(step.op == "tensorize" for step in plan.steps)
     assembly = compile_module(scheduled_by(plan, func), llvm_target(spec)).mod.inspect_source("asm")
     instruction = "vpdpwssd" if left == "int16" else "vpdpbusd"
-    assert len(re.findall(rf"{instruction}\s.*{register}", assembly)) >= 16
+    assert len(re.findall(rf"{instruction}\s.*{register}", assembly)) >= (16 if register == "zmm" else 8)
 
 
 @pytest.mark.parametrize("swapped", [False, True])

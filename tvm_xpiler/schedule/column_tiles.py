@@ -10,7 +10,7 @@ from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.cpu_loops import contiguous, outer_parallel
+from tvm_xpiler.schedule.cpu_loops import accumulators, contiguous, outer_parallel
 from tvm_xpiler.schedule.query import BlockFacts
 from tvm_xpiler.schedule.unrolling import STEPS, unroll_steps
 
@@ -41,7 +41,7 @@ class Columns:
 
     def count(self, rows: int, lanes: int) -> int:
         """Return how many of so many rows a tile takes: as many as registers hold."""
-        room = _accumulators(lanes) // (self.registers * self.vectors)
+        room = accumulators(lanes) // (self.registers * self.vectors)
         return next((m for m in self.rows if rows % m == 0 and m <= room), 1)
 
 
@@ -98,7 +98,7 @@ def columns_of(seen: BlockFacts, extent: int, rows: int, lanes: int) -> Columns:
     registers that are no longer than one, or of any length where all loops are unrolled. The first are the faster that fill most of a register;
     with conversions the second take LLVM too long.
     """
-    many = next((m for m in (4, 2, 1) if 4 * m <= _accumulators(lanes) and extent % (lanes * m) == 0), 0)
+    many = next((m for m in (4, 2, 1) if 4 * m <= accumulators(lanes) and extent % (lanes * m) == 0), 0)
     if many:
         return Columns(lanes, 1, many, _ROWS)
     divisors = [d for d in range(1, min(extent, 4 * lanes) + 1) if extent % d == 0]
@@ -109,10 +109,6 @@ def columns_of(seen: BlockFacts, extent: int, rows: int, lanes: int) -> Columns:
         if words and long > short and wide.count(rows, lanes) * seen.reduction <= STEPS[-1]:
             return wide
     return Columns(short if 4 * short > lanes else 0, 1, 1, _SHORT_ROWS)
-
-
-def _accumulators(lanes: int) -> int:
-    return 24 if lanes >= 16 else 12  # of 32 vector registers with AVX-512, of 16 without
 
 
 def _row_axis(seen: BlockFacts, spatial: list[int]) -> int:

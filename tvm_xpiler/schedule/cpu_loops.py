@@ -23,6 +23,11 @@ def worth_threads(seen: BlockFacts) -> bool:
     return seen.spatial * seen.reduction >= PARALLEL_WORK * (_REUSED if reused else 1)
 
 
+def accumulators(lanes: int) -> int:
+    """Return how many sums of a tile stay in vector registers: of 32 with AVX-512, of 16 without."""
+    return 24 if lanes >= 16 else 12
+
+
 def outer_parallel(sch: Schedule, loops: list[Any], seen: BlockFacts) -> None:
     """Give loops, from the outermost, to all cores where that is worth it."""
     if loops and worth_threads(seen):

@@ -7,13 +7,14 @@ from typing import Any
 
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Schedule
-from tvm_xpiler.schedule.dot_intrinsics import DotProduct
+from tvm_xpiler.schedule.cpu_loops import accumulators
+from tvm_xpiler.schedule.dot_intrinsics import STEPS, DotProduct
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, largest_divisor, product_of_loads
 
-_ACCUMULATORS = 24  # of 32 vector registers
 _MOST_VECTORS = 4
+_SHARED_VECTORS = 2  # where rows share what is subtracted for a vector
 _MIN_ROWS = 4  # below, packing costs more than it saves
 
 
@@ -37,7 +38,9 @@ def dot_products(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine) 
     loops = _seen(seen, group, machine.lanes) if group else None
     if loops is None:
         return False
-    dot = DotProduct(seen.dtypes[3 - loops.right], seen.dtypes[loops.right], machine.lanes, factors[0] == loops.right - 1)
+    left, right = seen.dtypes[3 - loops.right], seen.dtypes[loops.right]
+    steps = next(n for n in STEPS if seen.extents[loops.depth] % (n * group) == 0) if left == right and group == 4 else 1
+    dot = DotProduct(left, right, machine.lanes, factors[0] == loops.right - 1, steps)
     if not available(dot.name):
         return False
     if not loops.packed and not _pack(sch, block, loops, group, machine.lanes):
@@ -108,15 +111,16 @@ def _pack(sch: Schedule, block: Any, loops: _Loops, group: int, lanes: int) -> b
 
 def _tile(sch: Schedule, block: Any, seen: BlockFacts, loops: _Loops, dot: DotProduct) -> None:
     own = list(sch.get_loops(block))
-    many = largest_divisor(seen.extents[loops.column] // dot.lanes, _MOST_VECTORS)
+    most = _SHARED_VECTORS if dot.left == dot.right == "int8" else _MOST_VECTORS
+    many = largest_divisor(seen.extents[loops.column] // dot.lanes, most)
     columns, vectors, lane = sch.split(own[loops.column], [None, many, dot.lanes])
-    depth, element = sch.split(own[loops.depth], [None, dot.group])
+    depth, element = sch.split(own[loops.depth], [None, dot.group * dot.steps])
     spatial = [own[i] for i, r in enumerate(seen.reduces) if not r and i not in {loops.row, loops.column}]
     reduce = [own[i] for i, r in enumerate(seen.reduces) if r and i != loops.depth]
     inside = [vectors]
     outer = [*spatial, columns]
     if loops.row is not None:
-        rows, row = sch.split(own[loops.row], [None, largest_divisor(seen.extents[loops.row], _ACCUMULATORS // many)])
+        rows, row = sch.split(own[loops.row], [None, largest_divisor(seen.extents[loops.row], accumulators(dot.lanes) // many)])
         outer.append(rows)
         inside.insert(0, row)
     sch.reorder(*outer, *reduce, depth, *inside, lane, element)
