@@ -16,6 +16,7 @@ from lift.fold import butterfly, combine, fold
 from lift.origins import Origins
 from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
 from lift.recurrence import Loop
+from lift.rolled import written_together
 from lift.rotation import rotated, stages
 
 MAX_UNROLL = 64
@@ -204,7 +205,7 @@ class Evaluator:
                 case ir.If():
                     self.branch(s)
                 case ir.Barrier():
-                    pass
+                    self.together()
 
     def pinned(self, value: Expr) -> Expr:
         """Return ``value`` with the coordinates that a condition around holds at one number replaced by it; operands of an exchange that
@@ -243,6 +244,12 @@ class Evaluator:
             if scope in {"shared", "global"}:
                 piece = Piece(piece.vars, piece.guard, piece.index, fold(piece.value))
         self.state.arrays[buffer] = push(array, piece)
+
+    def together(self) -> None:
+        """See what the threads of a block have written so far as one piece where it is one: vectors and unrolled copies fill a tile."""
+        for name, b in self.buffers.items():
+            if b.scope == "shared":
+                self.state.arrays[name] = written_together(self.state.arrays[name])
 
     def atomic(self, s: ir.Atomic) -> None:
         """An atomic is a reduction over all threads that reach the same cell."""

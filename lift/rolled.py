@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import roll
-from lift.pieces import Piece, tidy
+from lift.pieces import Array, Piece, known, solve, tidy
 from lift.tidied import folded, tidy_reductions
 
 _MAX_PARTS = 8
@@ -94,6 +95,22 @@ def roll_pieces(pieces: list[Piece]) -> list[Piece]:
                     continue
         result += [q for _, q in members]
     return result
+
+
+def written_together(array: Array) -> Array:
+    """Return an array in fewer pieces: vectors and unrolled copies that fill a tile; what overlaps stays, as one lies over the other."""
+    if len(array.pieces) < 2:
+        return array
+    found = roll_pieces([*array.pieces])
+    if len(found) == len(array.pieces) or not all(_apart(a, b) for a in found for b in found):
+        return array
+    return replace(array, pieces=tuple(found))
+
+
+def _apart(first: Piece, second: Piece) -> bool:
+    """Say whether two pieces share no cell; of one with itself, whether it writes each cell once."""
+    met = solve(first, second.index)
+    return met is not None and (first is second or E.int_value(known(met[1], second.guard)) == 0)
 
 
 def _rolled(variables: tuple[Expr, ...], items: Sequence[Expr]) -> Piece | None:
