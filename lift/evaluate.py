@@ -7,14 +7,14 @@ a race-free program allows, so barriers order nothing here: whether the program 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lift import expr as E
 from lift import ir
 from lift.expr import Expr
 from lift.fold import butterfly, combine, fold
 from lift.origins import Origins
-from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
+from lift.pieces import Array, NotNormal, Piece, chosen, known, layers, push, read, solve, tidy
 from lift.recurrence import Loop
 from lift.rolled import written_together
 from lift.rotation import rotated, stages
@@ -179,7 +179,12 @@ class Evaluator:
         return E.add(index, E.scale(self.warp, b.size)) if b.scope == "warp" else index
 
     def element(self, buffer: str, index: Expr) -> Expr:
-        return read(self.state.arrays[buffer], self.place(buffer, index), self.facts_now())
+        array, place, facts = self.state.arrays[buffer], self.place(buffer, index), self.facts_now()
+        found = layers(array, place, facts)
+        if len(found) > 1:  # several writes may be one in truth
+            self.state.arrays[buffer] = together = written_together(array)
+            found = found if together is array else layers(together, place, facts)
+        return chosen(found)
 
     # ---- statements ----
     def block(self, body: tuple[ir.Stmt, ...]) -> None:
@@ -205,7 +210,7 @@ class Evaluator:
                 case ir.If():
                     self.branch(s)
                 case ir.Barrier():
-                    self.together()
+                    pass
 
     def pinned(self, value: Expr) -> Expr:
         """Return ``value`` with the coordinates that a condition around holds at one number replaced by it; operands of an exchange that
@@ -235,21 +240,15 @@ class Evaluator:
             raise NotNormal(f"what is written to '{buffer}' depends on a loop without a closed form")
         scope = self.buffers[buffer].scope
         value = E.cast(value, array.dtype) if value.dtype != array.dtype and not (value.is_int and array.dtype in E.INT_DTYPES) else value
-        piece = Piece((), self.facts_now(), self.place(buffer, index), fold(value) if scope in {"shared", "global"} else value)
+        piece = Piece((), self.facts_now(), self.place(buffer, index), fold(value) if scope in {"shared", "global", "warp"} else value)
         over = self.shared_vars(buffer)
         used = piece.guard.free | piece.index.free | piece.value.free
         fresh = {v: E.var(E.info(v).name, 0, E.info(v).hi, E.info(v).kind) for v in over if v in used}
         if fresh:
             piece = tidy(Piece(tuple(fresh.values()), piece.guard, piece.index, piece.value).map(fresh))
-            if scope in {"shared", "global"}:
+            if scope in {"shared", "global", "warp"}:
                 piece = Piece(piece.vars, piece.guard, piece.index, fold(piece.value))
         self.state.arrays[buffer] = push(array, piece)
-
-    def together(self) -> None:
-        """See what the threads of a block have written so far as one piece where it is one: vectors and unrolled copies fill a tile."""
-        for name, b in self.buffers.items():
-            if b.scope == "shared":
-                self.state.arrays[name] = written_together(self.state.arrays[name])
 
     def atomic(self, s: ir.Atomic) -> None:
         """An atomic is a reduction over all threads that reach the same cell."""
@@ -282,8 +281,6 @@ class Evaluator:
 
     def branch(self, s: ir.If) -> None:
         condition = self.value(s.condition)
-        from lift.pieces import known
-
         condition = known(condition, self.facts_now())
         number = E.int_value(condition)
         if number is not None:
@@ -457,19 +454,3 @@ class Evaluator:
         if size is None or size <= 0:
             return None
         return ir.For(last.name, me, E.add(E.scale(rest, -1), E.const(1)), step, s.body[:-1], s.at), last.name
-
-
-def push(array: Array, piece: Piece) -> Array:
-    """Put ``piece`` on top; a piece that it covers whole disappears."""
-    if E.int_value(piece.guard) == 0:
-        return array
-    kept = []
-    for old in array.pieces:
-        found = solve(piece, old.index) if len(array.pieces) < 64 else None
-        if found is not None:
-            from lift.pieces import known
-
-            if E.int_value(known(found[1], old.guard)) == 1:
-                continue
-        kept.append(old)
-    return replace(array, pieces=(*kept, piece))

@@ -171,8 +171,8 @@ def _fold(x: Expr) -> Expr:
             for t in fixed:
                 result = E.binary(x.op, result, t)
             return result
-        folded = E.rebuild(x, tuple(map(fold, x.args)))
-        step = butterfly(folded)
+        folded = combine(x.op, *map(fold, x.args))
+        step = butterfly(folded) if folded.op == x.op else None
         return folded if step is None else step
     if x.op == "reduce":
         over, body = E.open_reduce(x)

@@ -11,7 +11,7 @@ from lift import expr as E
 from lift.expr import Expr
 from lift.operands import own_stage
 from lift.origins import Origins
-from lift.pieces import Array, NotNormal, Piece, known, read, solve, tidy
+from lift.pieces import Array, NotNormal, Piece, covers, known, read, solve, tidy
 from lift.rolled import adjoined_pieces, roll_pieces
 from lift.tidied import folded
 
@@ -244,16 +244,7 @@ def final_pieces(array: Array) -> list[Piece]:
     """Return the pieces that are visible at the end, tidied, with manually unrolled ones rolled up."""
     pieces = [tidy(Piece(p.vars, p.guard, p.index, folded(p.value))) for p in array.pieces]
     pieces = [p for p in pieces if E.int_value(p.guard) != 0]
-    visible: list[Piece] = []
-    for position, piece in enumerate(pieces):
-        hidden = False
-        for newer in pieces[position + 1 :]:
-            found = solve(newer, piece.index)
-            if found is not None and E.int_value(known(found[1], piece.guard)) == 1:
-                hidden = True
-                break
-        if not hidden:
-            visible.append(piece)
+    visible = [piece for at, piece in enumerate(pieces) if not any(covers(newer, piece) for newer in pieces[at + 1 :])]
     return adjoined_pieces(roll_pieces(visible))
 
 

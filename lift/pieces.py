@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from lift import expr as E
 from lift.expr import Expr
 
+MANY = 64  # pieces: each new one is no longer held against all others
+
 
 class NotNormal(Exception):
     """The program part has no closed form that we can find; the text says which part and why."""
@@ -271,25 +273,53 @@ def known(condition: Expr, facts: Expr) -> Expr:
     return E.and_(*map(judge, condition.args if condition.op == "and" else (condition,)))
 
 
+def push(array: Array, piece: Piece) -> Array:
+    """Put ``piece`` on top; a piece that it covers whole disappears."""
+    if E.int_value(piece.guard) == 0:
+        return array
+    few = len(array.pieces) < MANY
+    return replace(array, pieces=(*(old for old in array.pieces if not (few and covers(piece, old))), piece))
+
+
+def covers(newer: Piece, older: Piece) -> bool:
+    """Say whether nothing of an older piece is left."""
+    found = solve(newer, older.index)
+    return found is not None and E.int_value(known(found[1], older.guard)) == 1
+
+
+def layers(array: Array, index: Expr, facts: Expr) -> list[tuple[Expr, Expr]]:
+    """Return what may be the content of cell ``index`` where ``facts`` hold, each under its condition, the newest first.
+
+    Raises:
+        NotNormal: A piece may cover the cell in more than one way.
+    """
+    found: list[tuple[Expr, Expr]] = []
+    for piece in reversed(array.pieces):
+        solved = solve(piece, index)
+        if solved is None:
+            raise NotNormal(f"the writes to '{array.name}' cannot be told apart when it is read")
+        values, condition = solved
+        condition = known(condition, facts)
+        if E.int_value(condition) == 0:
+            continue
+        found.append((condition, E.substitute(piece.value, values)))
+        if E.int_value(condition) == 1:
+            return found
+    return [*found, (E.TRUE, array.below(index))]
+
+
 def read(array: Array, index: Expr, facts: Expr) -> Expr:
     """Return the content of cell ``index`` where ``facts`` hold.
 
     Raises:
         NotNormal: A piece may cover the cell in more than one way.
     """
-    layers: list[tuple[Expr, Expr]] = []
-    for piece in reversed(array.pieces):
-        found = solve(piece, index)
-        if found is None:
-            raise NotNormal(f"the writes to '{array.name}' cannot be told apart when it is read")
-        values, condition = found
-        condition = known(condition, facts)
-        if E.int_value(condition) == 0:
-            continue
-        layers.append((condition, E.substitute(piece.value, values)))
-        if E.int_value(condition) == 1:
-            break
-    result = E.undef(array.dtype) if layers and E.int_value(layers[-1][0]) == 1 else array.below(index)
-    for condition, value in reversed(layers):
+    return chosen(layers(array, index, facts))
+
+
+def chosen(found: Sequence[tuple[Expr, Expr]]) -> Expr:
+    """Return the first value whose condition holds; the last one's does."""
+    result = found[-1][1]
+    for condition, value in reversed(found[:-1]):
         result = E.select(condition, value, result)
     return result

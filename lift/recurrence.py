@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from lift import expr as E
 from lift.expr import Expr
-from lift.fold import combine
+from lift.fold import combine, fold
 from lift.online import Maximum, rescaled, running_mean, squared_deviations
-from lift.pieces import Array, NotNormal, Piece, read, solve, tidy
+from lift.pieces import Array, NotNormal, Piece, known, push, read, solve, tidy
 
 
 def peel(u: Expr, c: Expr) -> tuple[str | None, Expr | None] | None:
@@ -155,7 +155,7 @@ class Loop:
                     form = known.get(E.node("carry", self.own, x.attr, x.dtype))
                     return None if form is None else E.substitute(form, dict(zip(self.own, x.args, strict=True)))
 
-                updates = {s: E.transform(u, close) for s, u in updates.items()}
+                updates = {s: E.transform(u, close, _nodes) for s, u in updates.items()}
                 arrays = {n: self._transform_array(a, close) for n, a in arrays.items()}
             contents: dict[Expr, Expr | None] = {}
 
@@ -168,7 +168,7 @@ class Loop:
 
             # Each load is looked at where it stands: a reduction renames its variables whenever it is opened.
             if any(c.op == "carryload" for e in [*updates.values(), *self._piece_exprs(arrays)] for c in carried(e, self.ident)):
-                updates = {s: E.transform(u, move) for s, u in updates.items()}
+                updates = {s: E.transform(u, move, _nodes) for s, u in updates.items()}
                 moved = {n: self._transform_array(a, move) for n, a in arrays.items()}
                 progress = progress or any(value is not None for value in contents.values())
                 arrays = moved
@@ -268,10 +268,10 @@ class Loop:
 
     @staticmethod
     def _transform_array(array: Array, visit: Callable[[Expr], Expr | None]) -> Array:
-        pieces = tuple(
-            Piece(p.vars, E.transform(p.guard, visit), E.transform(p.index, visit), E.transform(p.value, visit)) for p in array.pieces
-        )
-        return replace(array, pieces=pieces)
+        def done(e: Expr) -> Expr:
+            return E.transform(e, visit, _nodes)
+
+        return replace(array, pieces=tuple(Piece(p.vars, done(p.guard), done(p.index), done(p.value)) for p in array.pieces))
 
     def _content_before(self, arrays: dict[str, Array], load: Expr) -> Expr | None:
         """Return what a cell holds when iteration k begins, where no earlier iteration's write to it depends on what it held."""
@@ -319,8 +319,6 @@ class Loop:
                     return None
                 values, condition = found
                 value = E.substitute(quantified.value, values)
-            from lift.pieces import known
-
             condition = known(condition, self.facts)
             if E.int_value(condition) == 0:
                 continue
@@ -375,7 +373,9 @@ class Loop:
         for older, p in enumerate(array.pieces):
             for q in array.pieces[older + 1 :]:
                 self._check_order(name, p, q)
-        return replace(entry, pieces=entry.pieces + tuple(pieces))
+        for piece in pieces:
+            entry = push(entry, replace(piece, value=fold(piece.value)))
+        return entry
 
     def _check_order(self, name: str, older: Piece, newer: Piece) -> None:
         """The newer piece stays on top only if it never meets an older one's later iteration."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from lift import expr as E
 from lift.expr import Expr
 from lift.fold import roll
-from lift.pieces import Array, Piece, known, solve, tidy
+from lift.pieces import MANY, Array, Piece, known, push, solve, tidy
 from lift.tidied import folded, tidy_reductions
 
 _MAX_PARTS = 8
@@ -98,19 +98,26 @@ def roll_pieces(pieces: list[Piece]) -> list[Piece]:
 
 
 def written_together(array: Array) -> Array:
-    """Return an array in fewer pieces: vectors and unrolled copies that fill a tile; what overlaps stays, as one lies over the other."""
-    if len(array.pieces) < 2:
+    """Return an array in fewer pieces: vectors, fragments and unrolled copies that fill it; what overlaps stays, as one lies over the other."""
+    pieces = array.pieces
+    if not 1 < len(pieces) < MANY:
         return array
-    found = roll_pieces([*array.pieces])
-    if len(found) == len(array.pieces) or not all(_apart(a, b) for a in found for b in found):
+    tail = 1
+    while tail < len(pieces) and all(_apart(pieces[-tail - 1], newer) for newer in pieces[len(pieces) - tail :]):
+        tail += 1
+    rolled = roll_pieces([*pieces[len(pieces) - tail :]])
+    if len(rolled) == tail or any(solve(piece, piece.index) is None for piece in rolled):
         return array
-    return replace(array, pieces=tuple(found))
+    fewer = replace(array, pieces=pieces[:-tail])
+    for piece in rolled:
+        fewer = push(fewer, piece)
+    return fewer
 
 
 def _apart(first: Piece, second: Piece) -> bool:
-    """Say whether two pieces share no cell; of one with itself, whether it writes each cell once."""
+    """Say whether two pieces share no cell."""
     met = solve(first, second.index)
-    return met is not None and (first is second or E.int_value(known(met[1], second.guard)) == 0)
+    return met is not None and E.int_value(known(met[1], second.guard)) == 0
 
 
 def _rolled(variables: tuple[Expr, ...], items: Sequence[Expr]) -> Piece | None:
@@ -125,8 +132,12 @@ def _rolled(variables: tuple[Expr, ...], items: Sequence[Expr]) -> Piece | None:
 def _rows(variables: tuple[Expr, ...], items: Sequence[Expr], gaps: Sequence[int]) -> list[Piece]:
     """Return a piece for each row where pieces lie in a grid (two loops unrolled, fragments of a warp's tile), else none."""
     steps = [b - a for a, b in itertools.pairwise(gaps)]
-    length = next((i for i, step in enumerate(steps) if step != steps[0]), len(steps)) + 1
-    if not 1 < length < len(items) or len(items) % length:
-        return []
-    rows = [_rolled(variables, items[at : at + length]) for at in range(0, len(items), length)]
-    return [row for row in rows if row is not None] if None not in rows else []
+    broken = next((i + 1 for i, step in enumerate(steps) if step != steps[0]), None)
+    lengths = [n for n in range(len(items) // 2, 1, -1) if len(items) % n == 0] if broken is None else [broken]
+    for length in lengths:
+        if not 1 < length < len(items) or len(items) % length:
+            continue
+        rows = [_rolled(variables, items[at : at + length]) for at in range(0, len(items), length)]
+        if None not in rows:
+            return [row for row in rows if row is not None]
+    return []

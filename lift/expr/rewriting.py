@@ -116,16 +116,21 @@ def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
     return node(op, args, e.attr, e.dtype)
 
 
-def transform(e: Expr, visit: Callable[[Expr], Expr | None], memo: dict[Expr, Expr] | None = None) -> Expr:
-    """Rewrite bottom-up: ``visit`` sees each node whose operands are done, and returns its replacement or None."""
-    memo = {} if memo is None else memo
+def transform(e: Expr, visit: Callable[[Expr], Expr | None], within: Callable[[Expr], object] | None = None) -> Expr:
+    """Rewrite bottom-up: ``visit`` sees each node whose operands are done, and returns its replacement or None.
+
+    What ``within`` finds nothing in stays as it is: opening a reduction makes a node of each of its own.
+    """
+    memo: dict[Expr, Expr] = {}
 
     def go(x: Expr) -> Expr:
         found = memo.get(x)
+        if found is None and within is not None and not within(x):
+            found = memo[x] = x
         if found is None:
             if x.op == "reduce":
                 over, body = open_reduce(x)
-                inner = transform(body, visit)
+                inner = transform(body, visit, within)
                 done = x if inner is body else reduce_(reduce_kind(x), over, inner)
             else:
                 done = rebuild(x, tuple(map(go, x.args)))

@@ -39,3 +39,28 @@ def test_vectors_fill_a_tile(pitch: int, over: bool) -> None:
     assert ("if_then_else" in form or "Select" in form) == over
     result = translate(source, "hip", options)
     assert result.ok, result.targets["hip"].verdicts
+
+
+TILE = """
+extern "C" __global__ void product(const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ c) {  // 2 x 4 a thread
+  float sum[8];
+  for (int i = 0; i < 8; ++i) sum[i] = 0.0f;
+  int row = threadIdx.y * 2, column = threadIdx.x * 4;
+  for (int k = 0; k < 32; ++k) {
+    float x = a[row * 32 + k], y = a[(row + 1) * 32 + k];
+    LINES
+  }
+  for (int i = 0; i < 2; ++i)
+    for (int j = 0; j < 4; ++j) c[(row + i) * 32 + column + j] = sum[i * 4 + j];
+}
+"""
+
+
+def test_sums_that_are_spelled_out_are_a_tile() -> None:
+    lines = "".join(f"sum[{i * 4 + j}] += {'xy'[i]} * b[k * 32 + column + {j}];" for i in range(2) for j in range(4))
+    options = Options(grid=(1, 1, 1), block=(8, 8, 1))
+    lifted = lift(SourceFile("product.cu", TILE.replace("LINES", lines)), options)
+    assert lifted.grade == "A"
+    form = str(lifted.func)
+    assert form.count("T.sblock(") == 2  # one is the root, in a comment
+    assert "if_then_else" not in form
