@@ -24,6 +24,7 @@ from tvm_xpiler.core.tir import PrimFunc
 
 Grade = Literal["A", "B", "C"]
 MAX_NODES = 200_000  # about 10 s
+MAX_STAGES = 64  # a launch each on a GPU; loops that were followed make hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +135,7 @@ def _normal(converted: list[Program], problem: Problem, text: str, follow: bool 
     for program in converted:
         evaluator.run(program)
     form = normalize([contents[t.name] for t in problem.outputs], {t.name: t.size for t in problem.tensors}, origins)
+    if len(form.stages) > MAX_STAGES:
+        raise NotNormal(f"its normal form has {len(form.stages)} stages, over {MAX_STAGES}")
     raiser = Raiser(form, problem.tensors)
     return raiser.function(), raiser.origins
