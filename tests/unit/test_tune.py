@@ -56,8 +56,8 @@ class _Clock:
 
     estimated = False
 
-    def __init__(self, workers: int = 1) -> None:
-        self.asked, self.workers = 0, workers
+    def __init__(self, workers: int = 1, slow: float = 0.0) -> None:
+        self.asked, self.workers, self.slow = 0, workers, slow
         self.groups: list[int] = []
 
     def measure(
@@ -69,6 +69,7 @@ class _Clock:
         on_result: OnResult | None = None,
     ) -> list[Measured | Unfit]:
         self.groups.append(len(candidates))
+        time.sleep(self.slow)
         results = [self._one(c) for c in candidates]
         for index, result in enumerate(results if on_result else ()):
             on_result(index, result)  # type: ignore[misc]
@@ -88,13 +89,15 @@ def _search(meter: _Clock, records: Records | None = None, seed: int = 1, starts
     return Search(task, starts, CostModel(), lambda m: features(m, task.machine), lambda p: p, meter, records, seed, max(8, meter.workers))  # type: ignore[arg-type]
 
 
-def test_the_same_seed_gives_the_same_run() -> None:
-    runs = [_search(_Clock(), seed=3).run(30) for _ in range(2)]
+@pytest.mark.parametrize("workers", [1, 4])  # with more than one, the next batch is chosen while one is measured
+def test_the_same_seed_gives_the_same_run(workers: int) -> None:
+    runs = [_search(_Clock(workers, slow), seed=3).run(30) for slow in (0.0, 0.2)]
     assert [t.plan for t in runs[0].trials] == [t.plan for t in runs[1].trials]
     assert runs[0].best == runs[1].best
     assert runs[0].seconds < runs[0].first
     assert any(t.problem for t in runs[0].trials)
     assert runs[0].best not in [t.plan for t in runs[0].trials if t.problem]
+    assert len({t.plan for t in runs[0].trials}) == 30
 
 
 def test_every_worker_has_a_candidate() -> None:

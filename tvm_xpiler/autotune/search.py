@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,12 +21,13 @@ import numpy.typing as npt
 from tvm_xpiler.autotune.measure import Measured, OnResult
 from tvm_xpiler.autotune.messages import Unfit
 from tvm_xpiler.autotune.records import Records
+from tvm_xpiler.autotune.tree import Node
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import IRModule, structural_hash
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
-from tvm_xpiler.schedule.space import Place, crossed, mutated, places, structures, values
+from tvm_xpiler.schedule.space import crossed, mutated, places, structures, values
 
 _BATCH = 8
 _POPULATION = 32
@@ -72,36 +74,6 @@ class Timing(Protocol):
 
 Describe = Callable[[IRModule], npt.NDArray[np.float32]]
 Legal = Callable[[Plan], Plan | None]
-
-
-@dataclass(slots=True)
-class Node:
-    """A structure with what is known of it.
-
-    Attributes:
-        plan: The structure, with the numbers that it was taken up with.
-        opened: The numbers that may change.
-        untried: Structures next to it.
-        children: Those that were taken up.
-        visits: Plans measured at it or below.
-        best: Seconds of the fastest plan at it or below.
-        found: Measured plans of this structure, fastest first.
-        spent: Whether all its numbers were tried, so that only structures next to it are left.
-        waits: Whether plans of it are chosen and not measured yet.
-        ended: Whether these are tried, too, and all below.
-    """
-
-    plan: Plan
-    opened: tuple[Place, ...]
-    untried: Iterator[Plan]
-    parent: Node | None = None
-    children: list[Node] = field(default_factory=list)
-    visits: int = 0
-    best: float = math.inf
-    found: list[tuple[float, Plan]] = field(default_factory=list)
-    spent: bool = False
-    waits: bool = False
-    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +150,7 @@ class Search:
         self.batch, self.fits = batch, fits
         self.times: dict[int, float] = {}  # by hash of the module
         self.done_with: set[Plan] = set()  # plans whose modules were measured, or are none
+        self.under_way: set[int] = set()  # modules that are being measured
         self.trials: list[Trial] = []
         self.unbuilt = 0
         self.lost = ""  # why nothing can be measured at all
@@ -204,9 +177,20 @@ class Search:
         begin = time.monotonic()
         ended = f"{trials} trials"
         stale = 0.0  # batches, whole ones, since there was a better plan
+        batch = [(node.plan, node) for node in self.roots][: max(trials - self.resumed, 0)]
+        for _, node in batch:
+            node.visit(1)
+        started = False
         try:
-            self._measure([node.plan for node in self.roots][: max(trials - self.resumed, 0)], self.roots, on_trial)
-            while len(self.trials) + self.resumed < trials:
+            while batch:
+                before = self.best[0]
+                following = self._measure(batch, trials, on_trial)
+                if started:
+                    stale = 0.0 if self.best[0] < before * _BETTER else stale + len(batch) / self.batch
+                started = True
+                left = trials - len(self.trials) - self.resumed
+                if left <= 0:
+                    break
                 if time.monotonic() - begin > seconds:
                     ended = f"{seconds:g} s"
                     break
@@ -216,16 +200,12 @@ class Search:
                 if self.unbuilt > _UNBUILT * (trials + self.batch):
                     ended = f"{self.unbuilt} candidates did not build"
                     break
-                before = self.best[0]
-                batch = self._batch(min(self.batch, trials - len(self.trials) - self.resumed))
-                if not batch:
-                    ended = "nothing new is left to try"
-                    break
-                self._measure([plan for plan, _ in batch], [node for _, node in batch], on_trial)
-                stale = 0.0 if self.best[0] < before * _BETTER else stale + len(batch) / self.batch
                 if stale >= _PATIENCE * max(1, len(self.roots)):
                     ended = f"no better plan in {stale * self.batch:.0f} candidates"
                     break
+                batch = following or self._batch(min(self.batch, left))
+                if not batch:
+                    ended = "nothing new is left to try"
             self._settle()
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -246,7 +226,7 @@ class Search:
 
     def _settle(self) -> None:
         """Time the fastest few again, in turns with the reference, so that luck in one measurement decides nothing."""
-        every = sorted((found for root in self.roots for found in self._found(root)), key=lambda f: f[0])
+        every = sorted((found for root in self.roots for found in root.every()), key=lambda f: f[0])
         reference = [self.reference] if self.reference is not None and math.isfinite(self.first) else []
         plans = list(dict.fromkeys([*(plan for _, plan in every[:_FINAL]), *reference]))
         if len(plans) < 2:
@@ -259,11 +239,6 @@ class Search:
         if timed:
             self.best = min(timed, key=lambda t: t[0])
             self.first = next((t for t, plan in timed if plan in reference), self.first)
-
-    def _found(self, node: Node) -> Iterator[tuple[float, Plan]]:
-        yield from node.found
-        for child in node.children:
-            yield from self._found(child)
 
     def _resume(self) -> None:
         if self.records is None:
@@ -329,8 +304,8 @@ class Search:
     def _batch(self, count: int) -> list[tuple[Plan, Node]]:
         """Return new plans with their nodes: of one node, and of more of them until there is work for each worker.
 
-        A node counts as visited for each of its plans that waits, as in parallel tree search with virtual losses (Chaslot, Winands and
-        van den Herik, 2008).
+        A node counts as visited for each of its plans until that is measured, as in parallel tree search with virtual losses (Chaslot,
+        Winands and van den Herik, 2008).
         """
         batch: list[tuple[Plan, Node]] = []
         while not batch or len(batch) < min(count, self.meter.workers):
@@ -340,10 +315,9 @@ class Search:
             plans = self._breed(node, count - len(batch))
             node.spent, node.waits = not plans, bool(plans)
             batch += [(plan, node) for plan in plans]
-            _visit(node, len(plans))
+            node.visit(len(plans))
         for _, node in batch:
             node.waits = False
-            _visit(node, -1)
         return batch
 
     def _breed(self, node: Node, count: int) -> list[Plan]:
@@ -353,7 +327,7 @@ class Search:
         for _ in range(_LITTERS):
             for plan in self._litter(node, size - len(pool)):
                 made = self._checked(plan)
-                if made is None or made[0] in self.times:
+                if made is None or made[0] in self.times or made[0] in self.under_way:
                     self.done_with.add(plan)
                 elif made[0] not in pool:
                     pool[made[0]] = (plan, self.describe(made[1]))
@@ -389,72 +363,83 @@ class Search:
             return None
         return structural_hash(done.module), done.module
 
-    def _measure(self, plans: Sequence[Plan], nodes: Sequence[Node], on_trial: Callable[[Trial, float], None] | None) -> None:
-        """Build and time plans, each recorded as its time comes; at most those in flight are lost to a kill."""
+    def _measure(
+        self, batch: Sequence[tuple[Plan, Node]], trials: int, on_trial: Callable[[Trial, float], None] | None
+    ) -> list[tuple[Plan, Node]]:
+        """Build and time a batch, each plan recorded as its time comes; at most those in flight are lost to a kill.
+
+        Where many workers build, the next batch is bred meanwhile and returned: it knows nothing of this one's times, whatever the
+        machine's speed, so that one seed gives one run.
+        """
         chosen: list[tuple[Plan, Node, Applied, int]] = []
-        for plan, node in zip(plans, nodes, strict=False):
+        for plan, node in batch:
             done = self.replay.apply(plan)
-            if isinstance(done, Rejected):
-                continue
-            key = structural_hash(done.module)
-            if key in self.times:
-                self._credit(node, plan, self.times[key])
-                if plan == self.reference:
-                    self.first = self.times[key]
-            elif all(key != other for *_, other in chosen):
+            key = 0 if isinstance(done, Rejected) else structural_hash(done.module)
+            if isinstance(done, Rejected) or key in self.times or any(key == other for *_, other in chosen):
+                node.visit(-1)
+                if key in self.times:
+                    node.credit(plan, self.times[key])
+                    self.first = self.times[key] if plan == self.reference else self.first
+            else:
                 chosen.append((plan, node, done, key))
         if not chosen:
-            return
-        rows, times = [], []
+            return []
+        self.under_way = {key for *_, key in chosen}
+        left = min(self.batch, trials - len(self.trials) - self.resumed - len(chosen))
+        results: dict[int, Measured | Unfit] = {}
+        new: list[Trial] = []
+        best = self.best[0]
 
         def take(index: int, result: Measured | Unfit) -> None:
-            plan, node, done, key = chosen[index]
-            if isinstance(result, Unfit) and result.kind == "expect":
-                self.lost = result.message
+            nonlocal best
+            plan, _, done, _ = chosen[index]
+            results[index] = result
+            if isinstance(result, Unfit) and result.kind in {"expect", "build"}:
                 return
+            if self.records is not None and (isinstance(result, Measured) or result.kind != "server"):
+                self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
-            unbuilt = isinstance(result, Unfit) and result.kind == "build"
+            best = min(best, seconds)
+            new.append(Trial(len(self.trials) + len(new) + 1, plan, seconds, problem))
+            if on_trial is not None:
+                on_trial(new[-1], best)
+
+        with ThreadPoolExecutor(1) as beside:
+            following = beside.submit(self._batch, left) if self.meter.workers > 1 and left > 0 else None
+            begin = time.monotonic()
+            try:
+                self.meter.measure(self.original, [done.module for _, _, done, _ in chosen], cutoff=_CUTOFF * best, on_result=take)
+            finally:
+                self.measuring += time.monotonic() - begin
+                ahead = following.result() if following is not None else []
+                self.trials += new
+                self._learn([(*chosen[index], result) for index, result in results.items()])
+        for index, (_, node, _, _) in enumerate(chosen):
+            if index not in results:
+                node.visit(-1)
+        return ahead
+
+    def _learn(self, measured: Sequence[tuple[Plan, Node, Applied, int, Measured | Unfit]]) -> None:
+        """Credit what was measured to its nodes, and let the cost model see it."""
+        rows, times = [], []
+        for plan, node, done, key, result in measured:
+            node.visit(-1)
+            if isinstance(result, Unfit) and result.kind == "expect":
+                self.lost = result.message
+                continue
+            seconds = result.median if isinstance(result, Measured) else math.inf
             if isinstance(result, Measured) or result.kind != "server":  # a machine that was lost says nothing of the candidate
                 self.times[key] = seconds
                 self.done_with.add(plan)
-                if self.records is not None and not unbuilt:
-                    self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
                 rows.append(self.describe(done.module))
                 times.append(seconds)
             if plan == self.reference:
                 self.first = seconds
             if seconds < self.best[0]:
                 self.best = (seconds, plan)
-            self._credit(node, plan, seconds)
-            if unbuilt:
-                self.unbuilt += 1
-                return
-            trial = Trial(len(self.trials) + 1, plan, seconds, problem)
-            self.trials.append(trial)
-            if on_trial is not None:
-                on_trial(trial, self.best[0])
-
-        begin = time.monotonic()
-        self.meter.measure(self.original, [done.module for _, _, done, _ in chosen], cutoff=_CUTOFF * self.best[0], on_result=take)
-        self.measuring += time.monotonic() - begin
+            node.credit(plan, seconds)
+            self.unbuilt += isinstance(result, Unfit) and result.kind == "build"
+        self.under_way = set()
         if rows:
             self.ranker.update(self.key, rows, times)
-
-    @staticmethod
-    def _credit(node: Node, plan: Plan, seconds: float) -> None:
-        if math.isfinite(seconds):
-            node.found = sorted([*node.found, (seconds, plan)], key=lambda f: f[0])[:16]
-        _visit(node, 1)
-        at: Node | None = node
-        while at is not None:
-            at.best = min(at.best, seconds)
-            at = at.parent
-
-
-def _visit(node: Node, times: int) -> None:
-    """Count visits of a node, and of all that it lies below."""
-    at: Node | None = node
-    while at is not None:
-        at.visits += times
-        at = at.parent
