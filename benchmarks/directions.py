@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=8.0, help="limit of one kernel, in GiB")
     parser.add_argument("--json", type=Path, help="where the records go, without texts")
     o = parser.parse_args()
-    rows, kept, late = [], [], []
+    kept, late = [], []
     for manifest in o.manifests:
         jobs = collect([manifest], Options(prove=True))
         dialect = dialect_of(jobs[0].file.suffix)
@@ -63,7 +63,8 @@ def main() -> None:
         proving = [r["stages"].get("prove", 0.0) + r["stages"].get("lift back", 0.0) for r in records if r["targets"]]
         quick = f"proving to three targets: median {statistics.median(proving):.2f} s, most {max(proving):.1f} s" if proving else ""
         print(f"{source}: {len(jobs)} kernels in {wall:.0f} s, {o.jobs} at once; {quick}", flush=True)
-        rows += [direction(source, target, records) for target in targets]
+        print(f"{'from':6} {'to':6} {'verified':>9} {'failed':>7} {'refused':>8} {'others':>6}   bounded proved")
+        print("\n".join(direction(source, target, records) for target in targets), flush=True)
         late += [(source, r) for r in records if r["status"] != "verified"]
         kept += [{k: v for k, v in r.items() if k not in {"source", "lifted", "origins"}} | {"from": source} for r in records]
         for r in kept:
@@ -71,8 +72,6 @@ def main() -> None:
                 target.pop("text", None)
         if o.json:
             o.json.write_text(json.dumps(kept))
-    print(f"{'from':6} {'to':6} {'verified':>9} {'failed':>7} {'refused':>8} {'others':>6}   bounded proved")
-    print("\n".join(rows))
     for source, r in late:
         print(
             f"  {source} {r['name']}: {r['status']}, {'; '.join(str(f['message'])[:110] for f in r['findings'] if f['level'] == 'error')}"
