@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tvm_xpiler import Options, translate
-from tvm_xpiler.core.machines import GPUS
+from tvm_xpiler.core.machines import GPUS, host_machine
 from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.tir import PrimFunc, parsed
 from tvm_xpiler.schedule.rules import rules_plan
@@ -133,3 +133,24 @@ def test_threads_of_a_reduction_divide_its_outputs(columns: int, threads: int) -
     r = te.reduce_axis((0, 12), name="r")
     func = te.create_prim_func([a, y, te.compute((columns,), lambda j: te.sum(a[r, j] * y[r], axis=r), name="C")])
     assert f"[None, {threads}]" in str(rules_plan(func, GPUS["sm_90"]))
+
+
+GATHER = """
+@T.prim_func(s_tir=True)
+def main(A: T.Buffer((64, 512), "float32"), at: T.Buffer((300,), "float32"), C: T.Buffer((300, 512), "float32")):
+    row = T.sblock_alloc_buffer((300,), "int32")
+    for i in range(300):
+        with T.sblock("row"):
+            vi = T.axis.remap("S", [i])
+            row[vi] = T.Cast("int32", T.Cast("int64", T.Cast("int32", T.floor(at[vi]))) + T.int64(1))
+    for i, j in T.grid(300, 512):
+        with T.sblock("C"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            C[vi, vj] = A[row[vi], vj]
+"""
+
+
+def test_addresses_are_computed_where_they_are_used() -> None:
+    plan = str(rules_plan(parsed(GATHER), GPUS["sm_90"]))
+    assert "compute_inline(row)" in plan
+    assert "compute_inline(row)" not in str(rules_plan(parsed(GATHER), host_machine()))

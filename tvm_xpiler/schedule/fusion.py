@@ -14,12 +14,13 @@ _OFTEN = 16  # times that a small stage may be computed again
 _WORK = 1 << 12  # products of a contraction for which reuse matters
 
 
-def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
+def inline_stages(sch: Schedule, small: int = 0, indices: bool = False) -> Schedule:
     """Return ``sch`` with elementwise stages inlined where nothing is computed more often than before, or it is cheap to.
 
     Args:
         sch: A schedule over the normal form.
         small: Stages of at most this many elements are inlined whatever they compute, unless that is done very often.
+        indices: Whether long integers are cheap to convert to words, as a GPU's threads do that compute addresses.
     """
     for name in [str(sch.get(b).name_hint) for b in blocks(sch)]:
         block = sch.get_sblock(name)
@@ -34,7 +35,7 @@ def inline_stages(sch: Schedule, small: int = 0) -> Schedule:
             continue
         iterations = sum(_iterations(sch, reader) * _reads(sch, reader, block) for reader in readers)
         often = iterations > seen.spatial * (1 if seen.spatial > small else _OFTEN)
-        if often and not _cheap(sch.get(block).body.value):
+        if often and not _cheap(sch.get(block).body.value, indices):
             continue
         trial = sch.copy()
         try:
@@ -69,13 +70,14 @@ def _reads(sch: Schedule, reader: Any, producer: Any) -> int:
     return max(count, 1)
 
 
-def _cheap(e: Any) -> bool:
+def _cheap(e: Any, indices: bool) -> bool:
     kind = type(e).__name__
-    if kind == "Cast" and DTYPE_BYTES.get(str(e.ty), 4) < DTYPE_BYTES.get(str(e.value.ty), 4):
-        return False  # a conversion to something narrower
+    if kind == "Cast" and DTYPE_BYTES.get(str(e.ty), 4) < DTYPE_BYTES.get(str(e.value.ty), 4):  # to something narrower
+        if not (indices and str(e.value.ty) == "int64" and str(e.ty) in {"int32", "float32"}):
+            return False
     if kind in {"Div", "Select"} or (kind == "Call" and str(getattr(e.op, "name", "")).split(".")[-1] in _DEAR):
         return False
-    return all(_cheap(child) for child in children(e))
+    return all(_cheap(child, indices) for child in children(e))
 
 
 def row_depth(sch: Schedule) -> int:

@@ -54,7 +54,7 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, 
     sch = new_schedule(func)
     module = sch.mod
     if only is None and fused:
-        sch = inline_stages(sch, _SMALL)
+        sch = inline_stages(sch, _SMALL, indices=True)
         rows = None if any(suits(sch, block, machine) for block in blocks(sch)) else row_blocks(sch, machine)
         if rows is not None:
             return rows
