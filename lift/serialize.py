@@ -7,6 +7,7 @@ of threads. Used where a kernel has no normal form; the result runs and is verif
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,8 +17,11 @@ from lift import ir
 from lift.expr import Expr
 from lift.pieces import NotNormal
 from lift.raise_tir import ValueWriter, seen_as
-from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.kernels import DTYPE_BYTES, Problem
 from tvm_xpiler.core.tir import PrimFunc, Range, SBlock, SBlockRealize, tirx
+
+_FRAME = 1 << 16  # bytes; the stack frame of an AMD GPU's thread ends at twice that
+_LARGE = 1 << 12  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,12 +330,22 @@ class Serializer:
             tirx.IterVar(Range(0, n), v, tirx.IterVar.DataPar if opaque else tirx.IterVar.Opaque)
             for v, n in zip(self.block_vars, self.program.grid, strict=True)
         ]
-        block = SBlock(iters, reads, writes, f"launch{position}", body, alloc_buffers=self.allocated)
+        large = self.large()
+        writes += [tirx.BufferRegion(held, [Range(0, n) for n in held.ty.shape]) for held in large]
+        inside = [held for held in self.allocated if not any(held.same_as(other) for other in large)]
+        block = SBlock(iters, reads, writes, f"launch{position}", body, alloc_buffers=inside)
         loops = [tirx.Var(f"b{a}", "int32") for a in "xyz"]
         result: Any = SBlockRealize(loops, tirx.const(True, "bool"), block)
         for loop, n in zip(loops, self.program.grid, strict=True):
             result = tirx.For(loop, tirx.const(0, "int32"), tirx.const(n, "int32"), tirx.ForKind.SERIAL, result)
         return result
+
+    def large(self) -> list[Any]:
+        """Return what the only block of a launch keeps in memory that lies between launches, as no stack holds it all."""
+        sizes = [int(held.ty.shape[0]) * DTYPE_BYTES[str(held.ty.dtype)] for held in self.allocated]
+        if math.prod(self.program.grid) > 1 or sum(sizes) <= _FRAME:
+            return []
+        return [held for held, size in zip(self.allocated, sizes, strict=True) if size >= _LARGE]
 
     def _whole(self, name: str) -> Any:
         held = self.memory[name]
@@ -378,11 +392,11 @@ def imperative(programs: list[ir.Program], problem: Problem) -> tuple[PrimFunc, 
     held = problem.tensors + problem.scratch
     buffers = {t.name: tirx.decl_buffer((max(t.size, 1),), t.dtype, t.name) for t in held}
     independent = not any(_atomics(p.body, {b.name: b for b in p.buffers}) for p in programs)
-    nests = [Serializer(p, buffers, f"_{i}" if len(programs) > 1 else "").nest(i, independent) for i, p in enumerate(programs)]
+    launches = [Serializer(p, buffers, f"_{i}" if len(programs) > 1 else "") for i, p in enumerate(programs)]
+    nests = [launch.nest(i, independent) for i, launch in enumerate(launches)]
+    between = [*(buffers[t.name] for t in problem.scratch), *(held for launch in launches for held in launch.large())]
     zeros = [_zeros(buffers[t.name]) for t in held if t.zeroed]
-    root = SBlockRealize(
-        [], True, SBlock([], [], [], "root", _sequence([*zeros, *nests]), alloc_buffers=[buffers[t.name] for t in problem.scratch])
-    )
+    root = SBlockRealize([], True, SBlock([], [], [], "root", _sequence([*zeros, *nests]), alloc_buffers=between))
     func = PrimFunc([buffers[t.name] for t in problem.tensors], root).with_attrs(
         {"global_symbol": "main", "tirx.noalias": True, "s_tir": True}
     )

@@ -189,3 +189,21 @@ __global__ void steps(const int* x, int* y) {
     assert (set(report["targets"]), set(report["refused"])) == ({"llvm", "hip"}, {"rocm"})
     with pytest.raises(EmitError, match="no code object"):
         translate(SourceFile("steps.cu", source), "rocm", Options(grid=(1, 1, 1), block=(32, 1, 1)))
+
+
+COMPACTED = """
+void compact(const float* x, float* y, int n) {
+  float kept[20000];
+  int count = 0;
+  for (int i = 0; i < n; i++) if (x[i] > 0) kept[count++] = x[i];
+  for (int i = 0; i < n; i++) y[i] = i < count ? kept[i] : 0.0f;
+}
+"""
+
+
+def test_what_no_stack_holds_lies_in_memory() -> None:
+    options = Options(scalars={"n": 100}, buffers={"x": ("n", "in"), "y": ("n", "out")}, sets=2)
+    result = translate(SourceFile("compact.c", COMPACTED), ["hip", "llvm"], options)
+    assert result.lifted.grade == "B"
+    assert result.ok, [v for t in result.targets.values() for v in t.verdicts]
+    assert "float* kept" in result.targets["hip"].emitted.text
