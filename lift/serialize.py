@@ -324,14 +324,14 @@ class Serializer:
         ends = [(self.memory[name], end) for name in sorted(self.whole) for end in (0, int(self.memory[name].ty.shape[0]) - 1)]
         body = _sequence([*(tirx.Evaluate(tirx.address_of(held[tirx.const(end, "int32")])) for held, end in ends), *items])
         written = {name for name in ir.changed(self.program.body)[1] if self.by_name[name].scope == "global"}
-        reads = [self._whole(n) for n, b in self.by_name.items() if b.scope == "global" and n not in written]
-        writes = [self._whole(n) for n in sorted(written)]
+        reads = [_whole(self.memory[n]) for n, b in self.by_name.items() if b.scope == "global" and n not in written]
+        writes = [_whole(self.memory[n]) for n in sorted(written)]
         iters = [
             tirx.IterVar(Range(0, n), v, tirx.IterVar.DataPar if opaque else tirx.IterVar.Opaque)
             for v, n in zip(self.block_vars, self.program.grid, strict=True)
         ]
         large = self.large()
-        writes += [tirx.BufferRegion(held, [Range(0, n) for n in held.ty.shape]) for held in large]
+        writes += map(_whole, large)
         inside = [held for held in self.allocated if not any(held.same_as(other) for other in large)]
         block = SBlock(iters, reads, writes, f"launch{position}", body, alloc_buffers=inside)
         loops = [tirx.Var(f"b{a}", "int32") for a in "xyz"]
@@ -347,9 +347,9 @@ class Serializer:
             return []
         return [held for held, size in zip(self.allocated, sizes, strict=True) if size >= _LARGE]
 
-    def _whole(self, name: str) -> Any:
-        held = self.memory[name]
-        return tirx.BufferRegion(held, [Range(0, n) for n in held.ty.shape])
+
+def _whole(held: Any) -> Any:
+    return tirx.BufferRegion(held, [Range(0, n) for n in held.ty.shape])
 
 
 def _sequence(stmts: list[Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -98,6 +99,20 @@ def test_the_same_seed_gives_the_same_run(workers: int) -> None:
     assert any(t.problem for t in runs[0].trials)
     assert runs[0].best not in [t.plan for t in runs[0].trials if t.problem]
     assert len({t.plan for t in runs[0].trials}) == 30
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_next_batch_is_bred_beside_a_measurement_of_many_workers(workers: int) -> None:
+    search = _search(_Clock(workers))
+    plain, threads = search.describe, set()
+
+    def describe(module: IRModule) -> object:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return plain(module)
+
+    search.describe = describe  # type: ignore[assignment]
+    search.run(30)
+    assert threads == ({True} if workers == 1 else {True, False})
 
 
 def test_every_worker_has_a_candidate() -> None:

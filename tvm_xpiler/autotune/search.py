@@ -327,9 +327,9 @@ class Search:
         for _ in range(_LITTERS):
             for plan in self._litter(node, size - len(pool)):
                 made = self._checked(plan)
-                if made is None or made[0] in self.times or made[0] in self.under_way:
+                if made is None or made[0] in self.times:
                     self.done_with.add(plan)
-                elif made[0] not in pool:
+                elif made[0] not in pool and made[0] not in self.under_way:
                     pool[made[0]] = (plan, self.describe(made[1]))
         if not pool:
             return []
