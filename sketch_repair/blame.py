@@ -20,6 +20,7 @@ _SUSPECTS: dict[str, tuple[str, ...]] = {
     "reduction": ("split", "bind", "fuse"),
     "lanes": ("bind",),
     "fragment": ("tensorize", *_CACHED),
+    "pipeline": ("annotate", "tensorize"),
     "bounds": ("cache_write", "cache_read", "split", *_PLACED),
     "lowering": ("reorder", "fuse", "bind", *_PLACED),
     "shared": ("compute_at", *_CACHED),

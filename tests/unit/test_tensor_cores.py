@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,24 +24,10 @@ from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan, Step
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.rules import rules_plan
-from tvm_xpiler.schedule.tensor_tiles import choose_parts, choose_tile
+from tvm_xpiler.schedule.tensor_tiles import by_cost, choose_parts
 from tvm_xpiler.schedule.text import parse_plan
 
-GEMM = """
-#include <cuda_fp16.h>
-#include <cuda_bf16.h>
-#include <cstdint>
-template <class T, class R, bool Left, bool Right, bool Swapped>
-__global__ void gemm(const T* A, const T* B, R* C, int M, int N, int K) {
-  int row = blockIdx.y * blockDim.y + threadIdx.y, col = blockIdx.x * blockDim.x + threadIdx.x, b = blockIdx.z;
-  R sum = 0;
-  for (int k = 0; k < K; k++) {
-    R x = (R)A[b * M * K + (Left ? k * M + row : row * K + k)], y = (R)B[b * N * K + (Right ? col * K + k : k * N + col)];
-    sum += Swapped ? y * x : x * y;
-  }
-  C[(b * M + row) * N + col] = sum;
-}
-"""
+GEMM = (Path(__file__).parent / "gemm.cu").read_text()
 CONVOLUTION = """
 #include <cuda_fp16.h>
 __global__ void conv(const half* x, const half* w, float* y, int H, int W, int C, int K) {
@@ -274,15 +261,15 @@ def test_a_tile_divides_its_extents_fits_shared_memory_and_fills_the_chip() -> N
     machine = gpu_machine("sm_90")
     rng = np.random.default_rng(3)
     for rows, columns, depth in rng.integers(1, 40, (200, 3)) * 16:
-        tile = choose_tile(int(rows), int(columns), int(depth), 1, "float16", machine)
+        tile = by_cost(int(rows), int(columns), int(depth), 1, "float16", machine)[0][1]
         assert tile is not None
         assert rows % tile.rows == columns % tile.columns == depth % (16 * tile.depth) == 0
         assert (tile.rows + tile.columns) * (16 * tile.depth + 8) * 2 * (tile.stages + 1) <= machine.shared_dynamic // 2
-    large, small = choose_tile(4096, 4096, 4096, 1, "float16", machine), choose_tile(1024, 1024, 1024, 1, "float16", machine)
+    large, small = (by_cost(n, n, n, 1, "float16", machine)[0][1] for n in (4096, 1024))
     assert large is not None
     assert small is not None
     assert large.rows * large.columns > small.rows * small.columns
-    assert choose_tile(100, 64, 64, 1, "float16", machine) is None
+    assert not by_cost(100, 64, 64, 1, "float16", machine)
 
 
 def test_columns_that_fragments_spread_over_several_loops_are_one_dimension_again() -> None:
@@ -315,7 +302,7 @@ __global__ void gemm(const half* A, const half* B, float* C) {
 def test_operands_that_no_kernel_may_declare_come_with_the_launch() -> None:
     """Tiles that run ahead take more than 48 KiB: the launcher says how much, and a chip that has less refuses the plan."""
     options = Options(
-        entry="gemm<half, float, false, false, false>", scalars={"M": 512, "N": 1024, "K": 384}, sets=2, grid=("N/16", "M/16", 1), block=(16, 16, 1),
+        entry="gemm<half, float, false, false, false>", scalars={"M": 512, "N": 1024, "K": 384}, sets=2, grid=("N/16", "M/16", 1), block=(16, 16, 1), arch="sm_90",
         buffers={"A": ("M*K", "in"), "B": ("N*K", "in"), "C": ("M*N", "out")},
     )  # fmt: skip
     result = translate(SourceFile("gemm.cu", GEMM), "cuda", options)

@@ -32,7 +32,8 @@ class Machine:
         max_threads: Threads of a block; 1 elsewhere.
         registers: 32-bit registers of a thread, or vector registers of a core; 0 where there are none.
         features: Of a CPU, instruction sets as LLVM names them (``avx512vnni``); of a GPU, the types whose matrices of 16 x 16 x 16 it
-            multiplies at once, and ``async_copy`` where memory is copied to shared memory behind the threads' backs.
+            multiplies at once, ``async_copy`` where memory is copied to shared memory behind the threads' backs, and ``wgmma`` where
+            groups of four warps multiply what lies there.
         opted: Bytes of shared memory of a block at most, where more may be asked for at its launch than it may declare.
     """
 
@@ -72,6 +73,7 @@ class Machine:
 _VOLTA = frozenset({"float16"})
 _TURING = _VOLTA | {"int8", "uint8"}
 _AMPERE = _TURING | {"bfloat16", "async_copy"}
+_OWN = {"sm_90": frozenset({"wgmma"})}
 _CDNA = frozenset({"float16", "int8"})
 
 GPUS: dict[str, Machine] = {
@@ -99,6 +101,9 @@ def gpu_machine(arch: str) -> Machine:
     """
     if arch in GPUS:
         return GPUS[arch]
+    if arch.removesuffix("a") in GPUS and arch.startswith("sm_"):  # with what that architecture alone has
+        plain = GPUS[arch.removesuffix("a")]
+        return replace(plain, name=arch, features=plain.features | _OWN.get(plain.name, frozenset()))
     found = re.fullmatch(r"(sm_|gfx)([0-9a-f]+)a?", arch)
     if found is None:
         raise EmitError("XP402", f"unknown architecture '{arch}'", hint=f"for example {', '.join(GPUS)}")

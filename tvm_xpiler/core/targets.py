@@ -14,7 +14,7 @@ from tvm_xpiler.core.plugins import names, plugin
 from tvm_xpiler.core.tir import Target
 
 TARGETS = ("llvm", "cuda", "hip", "rocm", "bang")
-DEFAULT_ARCH = {"cuda": "sm_90", "hip": "gfx90a", "rocm": "gfx90a", "bang": DEFAULT_CHIP}
+DEFAULT_ARCH = {"cuda": "sm_90a", "hip": "gfx90a", "rocm": "gfx90a", "bang": DEFAULT_CHIP}
 """The architecture of each target where none is asked for; ``llvm`` is for the processor at hand."""
 
 _FAMILIES = {"sm_": {"cuda"}, "gfx": {"hip", "rocm"}, "mlu": {"bang"}}

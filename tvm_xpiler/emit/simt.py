@@ -42,6 +42,7 @@ from tvm_xpiler.emit.emitted import Emitted, HostSizes, c_signature, entry_name,
 from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.emit.tf32 import declarable, with_tf32
 from tvm_xpiler.emit.wave import with_waves
+from tvm_xpiler.schedule.group_intrinsics import with_groups
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
@@ -298,7 +299,7 @@ def _document(
         kernels = with_waves(kernels)
     elif "wmma::" in kernels:
         head.append("#include <mma.h>")
-        kernels = with_tf32(kernels)
+        kernels = with_groups(with_tf32(kernels))
     for theirs, name, element, what in _FOURS:
         if re.search(rf"\b(make_)?{theirs}\b", kernels):
             vector = _FOUR.format(name=name, element=element if api == "cuda" or element == "half" else "hip_bfloat16", what=what)

@@ -20,6 +20,7 @@ from tvm_xpiler.core.frames import without_sources
 from tvm_xpiler.core.tir import TensorIntrin, parsed, s_tir, tvm_ffi, tvmscript
 from tvm_xpiler.schedule.dot_intrinsics import DOT_PRODUCTS
 from tvm_xpiler.schedule.fragment_intrinsics import fragment_source
+from tvm_xpiler.schedule.group_intrinsics import group_source
 
 _PACKAGE = "tvm.s_tir.tensor_intrin"
 _TENSORIZE = "Tensorize"  # TVM's name of the step in a trace
@@ -89,7 +90,7 @@ def _allow_again(name: str) -> None:
 def own_source(name: str) -> tuple[str, str] | None:
     """Return description and implementation of an intrinsic of ours as TVMScript; None for TVM's."""
     dot = DOT_PRODUCTS.get(name)
-    return dot.source() if dot is not None else None if _theirs(name) else fragment_source(name)
+    return dot.source() if dot is not None else None if _theirs(name) else fragment_source(name) or group_source(name)
 
 
 def _theirs(name: str) -> bool:

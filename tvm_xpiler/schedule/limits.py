@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -22,6 +23,7 @@ from tvm_xpiler.core.tir import (
     source_only,
 )
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.group_limits import group_limits
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.warp_limits import warp_limits
@@ -36,7 +38,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``pipeline``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -145,7 +147,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
             # Where most blocks do without an axis, the odd ones out are those that have it.
             block = bound[0] if 0 < len(bound) < len(idle) else idle[0]
             return Broken("race", _held([block]), f"all threads of {axis} write what block '{idle[0]}' computes, at once", False)
-    warps = next(warp_limits(nest, machine.lanes), None)
+    warps = next(chain(warp_limits(nest, machine.lanes), group_limits(nest)), None)
     if warps is not None:
         return Broken(warps[0], _held([warps[1]]), warps[2], False)
     for axis, extents in axes.items():

@@ -49,32 +49,26 @@ class Tile:
     def columns(self) -> int:
         return SIDE * self.warps[1] * self.fragments[1]
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """Rows and columns of each warp."""
+        return SIDE * self.fragments[0], SIDE * self.fragments[1]
+
     def staged(self, dtype: str) -> int:
         """Bytes of shared memory that its operands take, rows padded."""
         size = BYTES[dtype]
         return (self.rows + self.columns) * (SIDE * self.depth + VECTOR_BYTES // size) * size * (self.stages + 1)
 
 
-def choose_tile(
-    rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, rank: int = 0, beside: int = 0
-) -> Tile | None:
-    """Return the tile of the rules for a contraction, the cheapest or one further down; None where so many do not divide its extents.
-
-    ``beside`` are the bytes of shared memory that each warp needs beside its operands.
-    """
-    found = _by_cost(rows, columns, depth, batch, dtype, machine, beside)
-    return found[rank][1] if rank < len(found) else None
-
-
 def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine) -> int:
     """Return into how many parts a reduction is cut that are summed up later: more than one where tiles are too few for all cores.
 
     A part more costs its partial result, written and read again, and a second kernel. The constants
-    ordered 40 measured choices on an H200; the rate was since scaled to the costs of :func:`_by_cost`, and the choices not measured again.
+    ordered 40 measured choices on an H200; the rate was since scaled to the costs of :func:`by_cost`, and the choices not measured again.
     """
     costs = {}
     for parts in _PARTS:
-        found = _by_cost(rows, columns, depth // parts, batch * parts, dtype, machine) if depth % parts == 0 else []
+        found = by_cost(rows, columns, depth // parts, batch * parts, dtype, machine) if depth % parts == 0 else []
         if not found or (parts > 1 and depth // parts < _LEAST_DEPTH):
             continue
         cycles = found[0][0] * (depth // parts) / _RATE
@@ -84,11 +78,12 @@ def choose_parts(rows: int, columns: int, depth: int, batch: int, dtype: str, ma
     return min(costs, key=lambda parts: costs[parts], default=1)
 
 
-def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, beside: int = 0) -> list[tuple[float, Tile]]:
-    """Return the legal tiles with their costs, the cheapest first. A cost is in elements of the result that one multiprocessor works on.
+def by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machine: Machine, beside: int = 0) -> list[tuple[float, Tile]]:
+    """Return the tiles of warps for a contraction with their costs, the cheapest first; none where no tile divides its extents.
 
-    The cost is the work of a multiprocessor in whole tiles, more where a tile reuses little or has few or many warps; its constants
-    follow 108 measured tiles of products of 1024 and 4096 cubed on an H100. Copies run as far ahead of the products as shared memory allows.
+    ``beside`` are the bytes of shared memory that each warp needs beside its operands. A cost is in elements of the result that one multiprocessor works on.
+
+    The cost is that of :func:`work`, more where a tile has few or many warps. Copies run as far ahead of the products as shared memory allows.
     """
     size = BYTES[dtype]
     legal = []
@@ -105,9 +100,16 @@ def _by_cost(rows: int, columns: int, depth: int, batch: int, dtype: str, machin
             whole = not any(n % vectors for n in (tile.rows * lines, tile.columns * lines))
             fits = staged <= max(machine.shared, machine.shared_dynamic // _RESIDENT)
             if whole and fits and depth % lines == 0 and depth // lines > (stages + 1 if stages else 0):
-                work = -(-blocks // machine.cores) * tile.rows * tile.columns
-                reuse = tile.rows * tile.columns / (tile.rows + tile.columns)
-                cost = work * (1 + _TRAFFIC / reuse) * (1 + abs(log2(prod(warps) / 4)) / 16)
+                cost = work(tile.rows, tile.columns, blocks, machine) * (1 + abs(log2(prod(warps) / 4)) / 16)
                 legal.append((cost, -prod(fragments), tile))
                 break
     return [(cost, tile) for cost, _, tile in sorted(legal, key=lambda item: item[:2])]
+
+
+def work(rows: int, columns: int, blocks: int, machine: Machine) -> float:
+    """Return the cost of so many blocks of a tile each: the elements of a multiprocessor, more where a tile reuses little.
+
+    Its constant follows 108 measured tiles of products of 1024 and 4096 cubed on an H100, and 13 of warp groups on an H200.
+    """
+    reuse = rows * columns / (rows + columns)
+    return -(-blocks // machine.cores) * rows * columns * (1 + _TRAFFIC / reuse)

@@ -1,0 +1,140 @@
+"""Products of warp groups: plans that the oracle checks with their tiles read as soon and as late as the hardware may."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tvm_xpiler import Options, judge, lift, translate
+from tvm_xpiler.core.machines import gpu_machine
+from tvm_xpiler.core.source import SourceFile
+from tvm_xpiler.core.tir import IRModule
+from tvm_xpiler.pipeline import Target
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.group_intrinsics import group_source, with_groups
+from tvm_xpiler.schedule.limits import broken_limit
+from tvm_xpiler.schedule.plan import Plan
+from tvm_xpiler.schedule.python_form import to_python
+from tvm_xpiler.schedule.rules import rules_plan
+from tvm_xpiler.schedule.text import parse_plan
+from tvm_xpiler.schedule.warp_groups import GroupTile
+
+GEMM = (Path(__file__).parent / "gemm.cu").read_text()
+MACHINE = gpu_machine("sm_90a")
+
+
+def _options(types: str, batch: int, sizes: tuple[int, int, int]) -> Options:
+    return Options(
+        entry=f"gemm<{types}>", scalars=dict(zip("MNK", sizes, strict=True)), sets=2, grid=("N/16", "M/16", batch), block=(16, 16, 1),
+        buffers={"A": (f"{batch}*M*K", "in"), "B": (f"{batch}*N*K", "in"), "C": (f"{batch}*M*N", "out")},
+    )  # fmt: skip
+
+
+def _plans(source: SourceFile, options: Options) -> list[Plan]:
+    """Return the rules' plans that multiply by warp groups; small products are left to warps first."""
+    func = lift(source, options).func
+    plans = [rules_plan(func, MACHINE, rank=rank) for rank in range(32)]
+    return list(dict.fromkeys(plan for plan in plans if "wgmma_sync" in str(plan)))
+
+
+def _made(source: SourceFile, options: Options, plan: Plan) -> Target:
+    return translate(source, "cuda", dataclasses.replace(options, plan=plan)).targets["cuda"]
+
+
+@pytest.mark.usefixtures("text_alone")
+@pytest.mark.parametrize(
+    ("types", "batch", "sizes"),
+    [
+        ("half, float, false, false, false", 1, (128, 128, 256)), ("half, float, false, true, true", 2, (64, 64, 192)),
+        ("half, float, true, true, false", 1, (64, 256, 192)), ("half, float, true, false, true", 1, (64, 256, 192)),
+        ("__nv_bfloat16, float, false, false, false", 1, (64, 128, 256)), ("int8_t, int, false, true, false", 1, (64, 128, 384)),
+        ("uint8_t, int, false, true, true", 1, (64, 64, 512)),
+    ],
+)  # fmt: skip
+def test_a_contraction_is_multiplied_by_warp_groups(types: str, batch: int, sizes: tuple[int, int, int]) -> None:
+    source, options = SourceFile("gemm.cu", GEMM), _options(types, batch, sizes)
+    plan = _plans(source, options)[-1]
+    target = _made(source, options, plan)
+    assert target.ok, target.verdicts
+    assert target.emitted.plan == parse_plan(str(plan)) == plan
+    assert "wgmma.mma_async.sync.aligned.m64n" in target.emitted.text
+    assert "extern __shared__ __align__(1024)" in target.emitted.text
+    assert "T.cuda.func_call" in to_python(plan)
+
+
+def test_what_follows_is_computed_on_the_way_out() -> None:
+    text = GEMM.replace("R* C,", "const float* bias, T* C,").replace("= sum;", "= (T)fmaxf(sum + bias[col], 0.0f);")
+    source, options = SourceFile("dense.cu", text), _options("half, float, false, false, false", 1, (128, 64, 192))
+    options = dataclasses.replace(options, buffers={**options.buffers, "bias": ("N", "in")})
+    plan = _plans(source, options)[0]
+    target = _made(source, options, plan)
+    assert target.ok, target.verdicts
+    assert target.emitted.plan == plan
+    assert target.emitted.text.count("__global__") == 1
+
+
+def test_large_products_are_multiplied_by_warp_groups_where_there_are_some() -> None:
+    source, options = SourceFile("gemm.cu", GEMM), _options("half, float, false, false, false", 1, (2048, 2048, 2048))
+    func = lift(source, dataclasses.replace(options, scalars={"M": 2048, "N": 2048, "K": 2048})).func
+    assert "wgmma_sync_64x256x64" in str(rules_plan(func, MACHINE))
+    assert "wgmma" not in str(rules_plan(func, gpu_machine("sm_90")))
+    assert "wgmma" not in str(rules_plan(func, gpu_machine("sm_80")))
+
+
+BROKEN = [("[0, 0, 3]", "[0, 0, 1]"), ("behind2", "behind3"), ("[1, 2, 0]", "[0, 1, 2]"), (", 128])", ", 32])")]
+
+
+@pytest.fixture(scope="module")
+def good() -> tuple[Any, Plan, str]:
+    source, options = SourceFile("gemm.cu", GEMM), _options("half, float, false, true, false", 1, (64, 64, 512))
+    plan = _plans(source, options)[0]
+    return lift(source, options).func, plan, _made(source, options, plan).emitted.text
+
+
+@pytest.mark.parametrize(("old", "new"), BROKEN)
+def test_a_plan_that_lets_tiles_come_too_late_or_go_too_soon_is_refused(good: tuple[Any, Plan, str], old: str, new: str) -> None:
+    func, plan, _ = good
+    done = apply(plan, func)
+    assert isinstance(done, Applied)
+    assert broken_limit(done.schedule, MACHINE, IRModule({"main": func})) is None
+    edited = parse_plan(str(plan).replace(old, new))
+    assert isinstance(edited, Plan)
+    assert edited != plan
+    done = apply(edited, func)
+    assert isinstance(done, Applied)
+    broken = broken_limit(done.schedule, MACHINE)
+    assert broken is not None
+    assert broken.limit == ("fragment" if "32" in new else "pipeline")
+
+
+@pytest.mark.parametrize("broken", ["", "early", "soon"])
+def test_the_text_shows_whether_tiles_live_long_enough(good: tuple[Any, Plan, str], broken: str) -> None:
+    """Where copies are not waited for, or begin while others still multiply, running the text finds it."""
+    *_, text = good
+    if broken == "early":
+        text = re.sub(r" *__pipeline_wait_prior\([24]\);\n", "", text)
+    elif broken == "soon":  # the barrier between a product and the copies behind it
+        after = text.index("behind2(C_wmma")
+        text = text[:after] + text[after:].replace("    __syncthreads();\n", "", 1)
+    theirs = Options(scalars={"M": 64, "N": 64, "K": 512})
+    source, made = SourceFile("gemm.cu", GEMM), SourceFile("made.cu", text)
+    options = _options("half, float, false, true, false", 1, (64, 64, 512))
+    assert (text == good[2]) == (not broken)
+    verdict = judge(source, made, options, theirs)
+    assert verdict.ok == (not broken)
+    if broken:
+        assert "used before anything waits for the copy" in verdict.reason
+
+
+def test_a_tile_divides_its_extents_and_fits_shared_memory() -> None:
+    source, options = SourceFile("gemm.cu", GEMM), _options("half, float, false, true, false", 1, (64, 64, 512))
+    assert GroupTile((2, 1), 256, 3).extents == (128, 256)
+    assert GroupTile((2, 1), 256, 3).shared == 4 * 384 * 128
+    assert len(_plans(source, options)) == 1  # 64 x 64 holds one tile of 64 x 64
+    for name in ("wgmma_sync_64x20x64_f16f32_behind2", "wgmma_sync_64x128x64_s8s32_behind2", "wgmma_sync_64x512x64_f16f32_behind2"):
+        assert group_source(name) is None
+    assert with_groups("int x;") == "int x;"
