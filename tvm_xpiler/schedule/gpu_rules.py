@@ -16,6 +16,7 @@ from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 from tvm_xpiler.schedule.tensor_cores import split_depth, suits, tensor_cores
+from tvm_xpiler.schedule.warp_groups import FEATURE
 from tvm_xpiler.schedule.traces import plan_from_schedule
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
@@ -64,6 +65,7 @@ def _scheduled(func: PrimFunc, machine: Machine, only: str | None, fused: bool, 
         for rule in (
             *(() if rank else (split_depth,)),
             partial(tensor_cores, rank=rank),
+            *((partial(tensor_cores, rank=rank, groups=False),) if FEATURE in machine.features else ()),
             _shared_tiles,
             _cross_thread,
             _one_thread_each,

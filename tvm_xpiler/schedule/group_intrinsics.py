@@ -17,7 +17,7 @@ _LAYOUT = "(f16|bf16|s8|u8)(f32|s32)(_left)?(_trans)?"
 _SYNC = re.compile(rf"wgmma_sync_64x(\d+)x\d+_{_LAYOUT}(_swapped)?_behind(\d)")
 _COPY = re.compile(r"wgmma_copy_(f16|bf16|s8|u8)")
 _FILL = re.compile(r"wgmma_fill_64x(\d+)_(f32|s32)")
-_STORE = re.compile(rf"wgmma_store_64x(\d+)_{_LAYOUT}_(global|shared)")
+_STORE = re.compile(rf"wgmma_store_64x(\d+)_{_LAYOUT}")
 _CALL = re.compile(r"\bwgmma_sync_\w+(?=\()")
 _MOST = 256  # columns
 
@@ -153,7 +153,8 @@ def _multiply(product: GroupProduct) -> tuple[str, str]:
 def _copy(short: str) -> tuple[str, str]:
     piece = PIECE * 8 // int(short.strip("bfsu"))
     tiles = [_Tile("A", _LONG[short], (piece,), "global"), _Tile("B", _LONG[short], (piece,), DYNAMIC)]
-    call = f'T.cuda.func_call("wgmma_copy<{piece}>", B.access_ptr("w"), B.elem_offset, A.access_ptr("r"), source_code={common_text()!r})'
+    at = f"B.elem_offset % {8 * piece * LINE // PIECE}"  # in eight lines, after which places repeat
+    call = f'T.cuda.func_call("wgmma_copy<{piece}>", B.access_ptr("w"), {at}, A.access_ptr("r"), source_code={common_text()!r})'
     return _both(tiles, (), tiles[:1], tiles[1], _elementwise((piece,), "B[vi] = A[vi]"), call)
 
 
@@ -163,13 +164,13 @@ def _fill(columns: int, short: str) -> tuple[str, str]:
     return _both([sums], (), [], sums, _elementwise((ROWS, columns), f"{_SUM} = {zero}"), call)
 
 
-def _store(columns: str, operand: str, short: str, left: str | None, right: str | None, scope: str) -> tuple[str, str] | None:
+def _store(columns: str, operand: str, short: str, left: str | None, right: str | None) -> tuple[str, str] | None:
     product, shape = _checked(columns, operand, short, left, right), (ROWS, SLICE)
     if product is None:
         return None
-    tiles = [_Tile("C", _LONG[short], shape, "wmma.accumulator"), _Tile("D", _LONG[short], shape, scope)]
+    tiles = [_Tile("C", _LONG[short], shape, "wmma.accumulator"), _Tile("D", _LONG[short], shape, "shared")]
     first = f"C.elem_offset // {ROWS * SLICE} % {product.columns // SLICE} * {SLICE}"
-    function = f"wgmma_store<{product.arguments}>"
+    function = f"wgmma_store<{SLICE}, {product.arguments}>"
     held = f"C.data, {_number(product.columns)}, {first}"
     call = f'T.cuda.func_call("{function}", D.access_ptr("w"), d_row, {held}, source_code={common_text()!r})'
     return _both(tiles, ("D",), tiles[:1], tiles[1], _elementwise(shape, "D[vi, vj] = C[vi, vj]"), call)

@@ -77,9 +77,10 @@ class GroupProduct:
         """The name of the intrinsic that copies a piece of an operand."""
         return f"wgmma_copy_{self.operand}"
 
-    def store(self, scope: str) -> str:
-        """Return the name of the intrinsic that stores a slice of its accumulator."""
-        return f"wgmma_store_{ROWS}x{self.columns}_{self._layout}_{scope}"
+    @property
+    def store(self) -> str:
+        """The name of the intrinsic that stores a slice of its accumulator."""
+        return f"wgmma_store_{ROWS}x{self.columns}_{self._layout}"
 
     @property
     def arguments(self) -> str:
@@ -122,10 +123,10 @@ template <int Piece, class T> static __device__ __forceinline__ void wgmma_copy(
 }
 #ifndef __CUDA_ARCH_FEAT_SM90_ALL
 // A product as plain loops: half of its sums. The other half is done when the next product has begun, as late as the instruction may read.
-template <class Operand, bool Left, bool Right, int Piece, class C> static __device__ void wgmma_half(C& c, int half, const void* left, const void* right) {
+template <class Operand, bool Left, bool Right, int Piece, class C> static __device__ void wgmma_half(C& c, int late, const void* left, const void* right) {
   const Operand *a = (const Operand*)left, *b = (const Operand*)right;
   for (int i = 0; i < c.num_elements; ++i)
-    if ((i ^ i / 2) % 2 == half)
+    if ((i ^ i / 2) % 2 == late)
       for (int k = 0; k < 8 * Piece; ++k)
         c.x[i] += (decltype(+c.x[i]))a[wgmma_place<Left, Piece>(c.row(i), k)] * (decltype(+c.x[i]))b[wgmma_place<Right, Piece>(c.column(i), k)];
 }
@@ -140,8 +141,8 @@ template <bool Across> static __device__ __forceinline__ unsigned long long wgmm
 static __device__ __forceinline__ void wgmma_keep(float& x) { asm volatile("" : "+f"(x)::"memory"); }
 static __device__ __forceinline__ void wgmma_keep(int& x) { asm volatile("" : "+r"(x)::"memory"); }
 #endif
-// 16 columns of an accumulator, from the first one on, when its last product is done
-template <class Operand, bool Left, bool Right, int Piece, int N, class T>
+// a slice of an accumulator's columns, from the first one on, when its last product is done
+template <int Columns, class Operand, bool Left, bool Right, int Piece, int N, class T>
 static __device__ __forceinline__ void wgmma_store(T* to, int stride, nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 64, N, 16, T>* sums, int at, int first) {
   auto& c = sums[at];
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -150,7 +151,7 @@ static __device__ __forceinline__ void wgmma_store(T* to, int stride, nvcuda::wm
   wgmma_rest<Operand, Left, Right, Piece>(c);
 #endif
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < Columns / 2; ++i) {
     const int e = first / 2 + i;
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     wgmma_keep(c.x[e]);

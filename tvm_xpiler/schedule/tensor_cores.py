@@ -22,10 +22,10 @@ from tvm_xpiler.schedule.warp_groups import GroupTile, by_groups, group_tiles
 _SUM_THREADS = 256
 
 
-def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, rank: int = 0) -> bool:
+def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, rank: int = 0, groups: bool = True) -> bool:
     """Schedule a contraction of halves, bytes, or floats that may be rounded to tf32 on tensor cores; False where the block is none or its extents are no multiples.
 
-    ``rank`` takes the tile that is so many places behind the cheapest.
+    ``rank`` takes the tile that is so many places behind the cheapest; without ``groups`` warps multiply by themselves.
     """
     found = fit(sch, block, seen, machine)
     if found is None:
@@ -38,7 +38,7 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     staged = wide is not None or epilogue(sch, block) is not None or not lies_as_matrix(sch.get(block), parts)
     beside = SIDE**2 * BYTES[result] if staged else 0
     tiles: list[tuple[float, Tile | GroupTile]] = [
-        *group_tiles(sizes, parts, seen.dtypes, machine, staged),
+        *(group_tiles(sizes, seen.reduction, parts, seen.dtypes, machine) if groups else ()),
         *by_cost(*sizes, left, machine, beside),
     ]
     if rank >= len(tiles):
@@ -47,7 +47,7 @@ def tensor_cores(sch: Schedule, block: Any, seen: BlockFacts, machine: Machine, 
     if isinstance(tile, GroupTile):
         if wide is not None:
             join(sch, block, wide)
-        by_groups(sch, block, parts, tile, seen.dtypes, staged)
+        by_groups(sch, block, parts, tile, seen.dtypes)
         return True
     scope = "shared" if tile.staged(left) + beside * prod(tile.warps) <= machine.shared else DYNAMIC
     names = _Intrinsics.of(left, result, parts, scope, "shared" if staged else "global")

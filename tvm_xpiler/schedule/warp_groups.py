@@ -52,33 +52,35 @@ class GroupTile:
 
 
 def group_tiles(
-    sizes: tuple[int, int, int, int], parts: Contraction, dtypes: tuple[str, ...], machine: Machine, staged: bool
+    sizes: tuple[int, int, int, int], reduction: int, parts: Contraction, dtypes: tuple[str, ...], machine: Machine
 ) -> list[tuple[float, GroupTile]]:
     """Return the tiles that a machine's warp groups can compute a contraction by, with costs that compare with those of other tiles.
 
     Args:
         sizes: Rows, columns, depth and batch.
+        reduction: Elements along all reductions, the depth among them.
         parts: The contraction.
         dtypes: Of the result and both operands.
         machine: The machine.
-        staged: Whether results go through shared memory.
     """
     result, operand = dtypes[:2]
     turned = parts.left_turned or not parts.right_turned
     if FEATURE not in machine.features or (operand, result) not in _TYPES or (BYTES[operand] == 1 and turned):
         return []
     rows, columns, depth, batch = sizes
-    steps, odd = divmod(depth, LINE // BYTES[operand])
+    line = LINE // BYTES[operand]
     legal = []
     for groups, wide in itertools.product(_GROUPS, _COLUMNS):
         high, across = GroupTile(groups, wide, 0).extents
         threads = GROUP * prod(groups)
         resident = min(_REGISTERS // (threads * (wide // 2 + _OTHERS)), 2)
-        if odd or rows % high or columns % across or threads > machine.max_threads or not resident:
+        if depth % line or rows % high or columns % across or threads > machine.max_threads or not resident:
             continue
-        beside = ROWS * SLICE * BYTES[result] * prod(groups) if staged else 0
+        beside = ROWS * SLICE * BYTES[result] * prod(groups)  # results on their way out
         tiles = ((GroupTile(groups, wide, stages), blocks) for blocks in range(resident, 0, -1) for stages in _AHEAD)
-        fits = (tile for tile, blocks in tiles if steps > tile.stages and tile.shared + beside <= machine.shared_dynamic // blocks)
+        fits = (
+            tile for tile, blocks in tiles if reduction // line > tile.stages and tile.shared + beside <= machine.shared_dynamic // blocks
+        )
         tile = next(fits, None)
         if tile is not None:
             cost = work(high, across, batch * (rows // high) * (columns // across), machine)
@@ -86,7 +88,7 @@ def group_tiles(
     return legal
 
 
-def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dtypes: tuple[str, ...], staged: bool) -> None:
+def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dtypes: tuple[str, ...]) -> None:
     """Schedule a contraction by a tile of :func:`group_tiles`.
 
     A product may still read its tiles when the copies of the next ones begin: copies come after products in a step, so that what they
@@ -96,17 +98,14 @@ def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dt
     product = GroupProduct(
         tile.columns, SHORT[operand], SHORT[result], parts.left_turned, parts.right_turned, parts.swapped, tile.stages - 1
     )
-    store = product.store("shared" if staged else "global")
-    for name in (product.name, product.fill, store, product.copy):
+    for name in (product.name, product.fill, product.store, product.copy):
         available(name)
     laid_out = [
         regular(sch, block, parts.left, (parts.row, parts.depth), parts.left_turned),
         regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
     ]
-    back = by_tiles(sch, block, parts, (ROWS, tile.columns), (ROWS, SLICE)) if staged else None
+    back = by_tiles(sch, block, parts, (ROWS, tile.columns), (ROWS, SLICE))
     sums = sch.cache_write(block, 0, "wmma.accumulator")
-    if back is None:
-        sch.transform_layout(block, ("write", 0), _slices(len(sch.get(block).writes[0].region), tile.columns))
     loops = list(sch.get_loops(block))
     i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
     batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
@@ -133,14 +132,11 @@ def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dt
         sch.compute_at(held, k)
         _copied(sch, held, across, product, along, prod(tile.groups))
     sch.reverse_compute_at(sums, group)
-    down, right = list(sch.get_loops(sums))[-RANK:]
-    right, _ = sch.split(right, [None, SLICE])
-    sch.reorder(right, down)
+    *_, right, down, _ = sch.get_loops(sums)
     sch.unroll(right)
-    if back is not None:
-        sch.reverse_compute_at(back, right)
-        by_fragments(sch, back, GROUP)
-    sch.tensorize(down, store)
+    sch.reverse_compute_at(back, right)
+    by_fragments(sch, back, GROUP)
+    sch.tensorize(down, product.store)
     sch.annotate(k, "software_pipeline_stage", [0, 0, tile.stages])
     sch.annotate(k, "software_pipeline_order", [1, 2, 0])
     sch.annotate(k, "software_pipeline_async_stages", [0])
@@ -175,10 +171,3 @@ def _copied(sch: Schedule, held: Any, across: bool, product: GroupProduct, along
     _, group, thread = sch.split(flat, [None, groups, GROUP])
     sch.bind(group, "threadIdx.y")
     sch.bind(thread, "threadIdx.x")
-
-
-def _slices(rank: int, columns: int) -> Any:
-    """Return the layout of accumulators for a result whose last two dimensions are rows and columns."""
-    *outer, i, j = [f"i{d}" for d in range(rank)]
-    places = [f"{i} // {ROWS}", f"{j} // {columns}", f"{j} // {SLICE} % {columns // SLICE}", f"{i} % {ROWS}", f"{j} % {SLICE}"]
-    return index_map(f"lambda {', '.join([*outer, i, j])}: ({', '.join([*outer, *places])})")
