@@ -16,8 +16,8 @@ from tvm_xpiler.schedule.gpu_rows import row_blocks
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 from tvm_xpiler.schedule.tensor_cores import split_depth, suits, tensor_cores
-from tvm_xpiler.schedule.warp_groups import FEATURE
 from tvm_xpiler.schedule.traces import plan_from_schedule
+from tvm_xpiler.schedule.warp_groups import FEATURE
 
 _SMALL = 1 << 16  # elements of a stage that is computed again rather than stored
 _TILES = ((64, 4, 16), (32, 2, 32))  # of a block, of a thread, and along the reduction; the first that gives enough blocks
