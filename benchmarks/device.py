@@ -144,7 +144,7 @@ def main() -> int:
     first = commands.add_parser("prepare")
     first.add_argument("manifest", type=Path)
     first.add_argument("out", type=Path)
-    first.add_argument("--arch", default="sm_90", help="what runs the kernels")
+    first.add_argument("--arch", default="sm_90a", help="what runs the kernels")
     first.add_argument("--to", choices=("cuda", "hip"), default="cuda")
     first.add_argument("--only", default="", help="a file ending of the sources")
     second = commands.add_parser("run")
