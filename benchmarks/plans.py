@@ -157,7 +157,7 @@ def main() -> None:
     for _ in range(options.random):
         name = rng.choice(list(pool))
         plan = rng.choice(pool[name])
-        plan = mutated(plan, places(plan, Replay(modules[name])), rng, wide=True)
+        plan = mutated(plan, places(plan, Replay(modules[name]), host_machine()), rng, wide=True)
         kept += every_form(plan, modules[name])
         legal += isinstance(apply(plan, modules[name]), Applied)
     print(f"random plans: {kept} of {options.random} the same in every form; {legal} of them legal; {time.perf_counter() - begin:.0f} s")

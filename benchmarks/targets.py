@@ -118,7 +118,9 @@ def run(out: Path) -> int:
 def _built(folder: Path) -> subprocess.SubprocessError | None:
     try:
         for name in ("ours", "theirs"):
-            subprocess.run(["nvcc", "-arch=sm_90a", "-O3", "-o", name, f"{name}.cu"], cwd=folder, check=True, capture_output=True, text=True)
+            subprocess.run(
+                ["nvcc", "-arch=sm_90a", "-O3", "-o", name, f"{name}.cu"], cwd=folder, check=True, capture_output=True, text=True
+            )
     except subprocess.SubprocessError as error:
         return error
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -271,9 +271,13 @@ class Search:
         if key in self.seen_structures:
             return None
         self.seen_structures.add(key)
-        near = list(structures(made, self.replay, self.task.machine.kind))
+        return Node(made, places(made, self.replay, self.task.machine), self._near(made), parent)
+
+    def _near(self, plan: Plan) -> Iterator[Plan]:
+        """Yield the structures next to a plan's in any order; they are made when the first is asked for, which for most nodes is never."""
+        near = list(structures(plan, self.replay, self.task.machine.kind))
         self.rng.shuffle(near)
-        return Node(made, places(made, self.replay), iter(near), parent)
+        yield from near
 
     def _select(self, nodes: Sequence[Node]) -> Node | None:
         """Walk down by UCT; where a node has been visited enough for one more child, is spent, or waits, take up an untried structure."""

@@ -75,5 +75,5 @@ class Rules:
             plan = rng.choice(starts)
             if near[plan] and rng.random() < _STRUCTURES:
                 plan = rng.choice(near[plan])
-            opened = places(plan, replay)
+            opened = places(plan, replay, task.machine)
             yield mutated(plan, opened, rng, wide=False) if opened else plan

@@ -6,30 +6,38 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, mapped
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor
+from tvm_xpiler.schedule.tied import Number, tied
 from tvm_xpiler.schedule.unrolling import STEPS, other_steps, unmarked, unrolling
 
 _MAX_FACTOR = 1024
+_GPU_VECTOR = 16  # elements that a thread moves at once, where they are bytes
 _FIRST = 8  # of the first splits of a block, at most
 _UNROLLED = 16  # iterations of a loop that may be unrolled
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A number of a plan that may change: a factor of a split, with the values that divide."""
+    """A number of a plan that may change: a factor of a split, with the values that divide, and others that are to be equal to it."""
 
     step: int
     position: int
     domain: tuple[int, ...]
+    equal: tuple[Number, ...] = ()
 
 
-def places(plan: Plan, replay: Replay) -> tuple[Place, ...]:
-    """Return the inner factors of a plan's splits; the outermost is inferred, and what is tensorized has the shape of its intrinsic."""
-    found = []
+def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
+    """Return the inner factors of a plan's splits; the outermost is inferred, and what is tensorized has the shape of its intrinsic.
+
+    No loop that is vectorized becomes longer than the machine's vectors. Factors that are the extents of one axis of threads are one number; where such an extent is made of several, they stay as they are.
+    """
+    found: dict[Number, tuple[int, ...]] = {}
     shaped = _shaped(plan)
+    vectors = {str(step.args[0]) for step in plan.steps if step.op == "vectorize"}
     for number, step in enumerate(plan.steps):
         if shaped & set(step.results):
             continue
@@ -40,8 +48,20 @@ def places(plan: Plan, replay: Replay) -> tuple[Place, ...]:
         if extent is None:
             continue
         domain = tuple(d for d in range(1, min(extent, _MAX_FACTOR) + 1) if extent % d == 0)
-        found += [Place(number, i, domain) for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domain) > 1]
-    return tuple(found)
+        short = tuple(d for d in domain if d <= (_GPU_VECTOR if machine.kind == "gpu" else machine.max_vector))
+        vector = [str(Name(result)) in vectors for result in step.results] or [False] * len(step.args[1])
+        domains = [short if named else domain for named in vector]
+        found |= {(number, i): domains[i] for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domains[i]) > 1}
+    done = replay.apply(plan)
+    groups = tied(plan, done) if isinstance(done, Applied) else []
+    kept: dict[Number, tuple[Number, ...] | None] = dict.fromkeys(found, ())
+    kept |= {number: None for numbers, _ in groups for number in numbers}
+    for numbers, free in groups:
+        if free and numbers <= found.keys() and not any(numbers & others for others, _ in groups if others is not numbers):
+            first, *others = sorted(numbers)
+            kept[first] = tuple(others)
+            found[first] = tuple(d for d in found[first] if all(d in found[other] for other in others))
+    return tuple(Place(*number, found[number], equal) for number, equal in kept.items() if equal is not None and number in found)
 
 
 def _shaped(plan: Plan) -> set[str]:
@@ -65,12 +85,14 @@ def values(plan: Plan, opened: tuple[Place, ...]) -> tuple[int, ...]:
 
 
 def with_value(plan: Plan, place: Place, value: int) -> Plan:
-    """Return the plan with another number at a place."""
-    step = plan.steps[place.step]
-    factors = step.args[1]
-    assert isinstance(factors, tuple)
-    changed = (*factors[: place.position], value, *factors[place.position + 1 :])
-    return plan.with_step(place.step, replace(step, args=(step.args[0], changed, *step.args[2:])))
+    """Return the plan with another number at a place, and at those that are to be equal."""
+    for number, position in ((place.step, place.position), *place.equal):
+        step = plan.steps[number]
+        factors = step.args[1]
+        assert isinstance(factors, tuple)
+        changed = (*factors[:position], value, *factors[position + 1 :])
+        plan = plan.with_step(number, replace(step, args=(step.args[0], changed, *step.args[2:])))
+    return plan
 
 
 def mutated(plan: Plan, opened: tuple[Place, ...], rng: random.Random, wide: bool) -> Plan:

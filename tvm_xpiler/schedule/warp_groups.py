@@ -125,12 +125,13 @@ def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dt
     group = sch.fuse(group_y, group_x)
     for loop, axis in ((block_y, "blockIdx.y"), (block_x, "blockIdx.x"), (group, "threadIdx.y"), *((b, "blockIdx.z") for b in batch)):
         sch.bind(loop, axis)
+    pieces = []
     for laid, n, along in zip(laid_out, (parts.left, 1 - parts.left), (parts.left_turned, not parts.right_turned), strict=True):
         held, across = laid or (sch.cache_read(whole, n, DYNAMIC), False)
         if laid:
             sch.set_scope(held, 0, DYNAMIC)
         sch.compute_at(held, k)
-        _copied(sch, held, across, product, along, prod(tile.groups))
+        pieces.append(_copied(sch, held, across, product, along, prod(tile.groups)))
     sch.reverse_compute_at(sums, group)
     *_, right, down, _ = sch.get_loops(sums)
     sch.unroll(right)
@@ -140,13 +141,15 @@ def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dt
     sch.annotate(k, "software_pipeline_stage", [0, 0, tile.stages])
     sch.annotate(k, "software_pipeline_order", [1, 2, 0])
     sch.annotate(k, "software_pipeline_async_stages", [0])
+    for piece in pieces:
+        sch.tensorize(piece, product.copy)
     init = sch.decompose_reduction(whole, k)
     sch.tensorize(sch.get_loops(sch.get_child_blocks(init)[0])[-RANK], product.fill)
     sch.tensorize(i_inner, product.name)
 
 
-def _copied(sch: Schedule, held: Any, across: bool, product: GroupProduct, along: bool, groups: int) -> None:
-    """Spread the copy of an operand's tile over the threads, a piece to a thread.
+def _copied(sch: Schedule, held: Any, across: bool, product: GroupProduct, along: bool, groups: int) -> Any:
+    """Spread the copy of an operand's tile over the threads, a piece to a thread; return the block of a piece.
 
     Where lines run ``along`` the rows or columns of the result there may be several next to each other: they lie in blocks.
     """
@@ -161,7 +164,7 @@ def _copied(sch: Schedule, held: Any, across: bool, product: GroupProduct, along
         places = ", ".join([*outer, f"{j} // {product.depth}", i, f"{j} % {product.depth}"])
         sch.transform_layout(held, ("write", 0), index_map(f"lambda {', '.join(names)}: ({places})"))
     column, one = sch.split(column, [None, product.piece])
-    sch.tensorize(one, product.copy)
+    block = sch.blockize(one)
     if along:
         column, within = sch.split(column, [None, LINE // PIECE])
         sch.reorder(column, row, within)
@@ -171,3 +174,4 @@ def _copied(sch: Schedule, held: Any, across: bool, product: GroupProduct, along
     _, group, thread = sch.split(flat, [None, groups, GROUP])
     sch.bind(group, "threadIdx.y")
     sch.bind(thread, "threadIdx.x")
+    return block
