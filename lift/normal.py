@@ -15,7 +15,7 @@ from lift.pieces import Array, NotNormal, Piece, covers, known, read, solve, tid
 from lift.rolled import adjoined_pieces, roll_pieces
 from lift.tidied import folded
 
-_EXPENSIVE = frozenset(
+EXPENSIVE = frozenset(
     {
         "exp",
         "exp2",
@@ -154,7 +154,7 @@ class Builder:
         if repeats < 2:
             return False
         below = E.walk(x)
-        return any((n.op == "call" and n.attr in _EXPENSIVE) or n.op == "div" for n in below) and any(
+        return any((n.op == "call" and n.attr in EXPENSIVE) or n.op == "div" for n in below) and any(
             n.op in {"load", "reduce"} for n in below
         )
 

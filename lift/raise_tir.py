@@ -7,8 +7,9 @@ from typing import Any
 
 from lift import expr as E
 from lift.expr import Expr
-from lift.normal import NormalForm, Stage, flat
-from lift.shapes import accesses, decompose, narrowed, shapes, strides_of
+from lift.normal import NormalForm, Stage
+from lift.reread import detached, reused
+from lift.shapes import decompose, narrowed, shapes, strides_of
 from tvm_xpiler.core.kernels import TensorSpec
 from tvm_xpiler.core.tir import IntImm, PrimFunc, Range, SBlock, SBlockRealize, tirx
 
@@ -279,7 +280,7 @@ class Raiser:
     """Builds one PrimFunc from a normal form."""
 
     def __init__(self, form: NormalForm, tensors: Sequence[TensorSpec]) -> None:
-        form = detach_inputs(form, tensors)
+        form = reused(detached(form, tensors))
         self.form = form
         sizes = {t.name: t.size for t in tensors}
         self.shapes = shapes(form, sizes)
@@ -405,50 +406,3 @@ def _distinct(regions: list[Any]) -> list[Any]:
     for region in regions:
         seen.setdefault(str(region), region)
     return list(seen.values())
-
-
-def detach_inputs(form: NormalForm, tensors: Sequence[TensorSpec]) -> NormalForm:
-    """Copy outputs that are also read, so that every stage's target is written once and read only by later stages."""
-    targets = {s.target for s in form.stages} & {t.name for t in tensors}
-    read = {name for s in form.stages for name, _, _ in list(accesses(s))[1:] if name in targets}
-    if not read:
-        return form
-    copies: list[Stage] = []
-    temporaries = list(form.temporaries)
-    renamed: dict[str, str] = {}
-    for t in tensors:
-        if t.name in read:
-            axis = E.var("i", 0, t.size, "axis")
-            renamed[t.name] = f"{t.name}_before"
-            temporaries.insert(0, (renamed[t.name], t.dtype, (t.size,)))
-            copies.append(
-                Stage(
-                    renamed[t.name],
-                    t.dtype,
-                    (axis,) if axis.op == "var" else (),
-                    (),
-                    None,
-                    E.TRUE,
-                    flat([axis], [t.size]),
-                    E.load(t.name, axis, t.dtype),
-                )
-            )
-
-    def swap(x: Expr) -> Expr | None:
-        return E.load(renamed[str(x.attr)], x.args[0], x.dtype) if x.op == "load" and x.attr in renamed else None
-
-    stages = tuple(
-        Stage(
-            s.target,
-            s.dtype,
-            s.spatial,
-            s.reduce,
-            s.kind,
-            E.transform(s.guard, swap),
-            E.transform(s.index, swap),
-            E.transform(s.value, swap),
-            s.at,
-        )
-        for s in form.stages
-    )
-    return NormalForm((*copies, *stages), tuple(temporaries))
