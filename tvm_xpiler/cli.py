@@ -218,7 +218,7 @@ def emit(kernel: Path, target: str, **o: Any) -> None:
 @app.command()
 @click.argument("kernel", type=click.Path(path_type=Path))
 @click.option("--to", "target", default="llvm", show_default=True, help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary.")
-@click.option("--arch", help="Architecture or processor.  [default: sm_90, gfx90a, mlu370, this machine's]")
+@click.option("--arch", help="Architecture or processor.  [default: sm_90a, gfx90a, mlu370, this machine's]")
 @click.option("--form", type=click.Choice(["text", "json", "python"]), default="text", show_default=True, help="How the plan is printed.")
 @click.option("--facts", is_flag=True, help="Print what is noted of the program instead: operators, strides, bottlenecks.")
 @click.option("--explain", is_flag=True, help="Print every plan that was considered, with why and what became of it.")

@@ -51,7 +51,7 @@ targets_option = click.option(
     show_default=True,
     help="llvm, cuda, hip, rocm, bang, or a TVM target dictionary; may be repeated.",
 )
-arch_option = click.option("--arch", help="Architecture, processor or chip.  [default: sm_90, gfx90a, mlu370, this machine's]")
+arch_option = click.option("--arch", help="Architecture, processor or chip.  [default: sm_90a, gfx90a, mlu370, this machine's]")
 tf32_option = click.option(
     "--tf32", is_flag=True, help="Let tensor cores round the operands of float products to tf32 (10 bits of fraction)."
 )

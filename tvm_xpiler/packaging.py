@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.kernels import Problem
+from tvm_xpiler.core.targets import DEFAULT_ARCH
 from tvm_xpiler.emit.emitted import Emitted, c_signature, entry_name
 
 
@@ -40,7 +41,7 @@ def cmake(stem: str, emitted: Emitted, arch: str | None) -> str:
             f"if(OpenMP_CXX_FOUND)\n  target_link_libraries({stem} PRIVATE OpenMP::OpenMP_CXX)\nendif()",
         ]  # fmt: skip
     elif emitted.target == "cuda":
-        number = (arch or "sm_90").removeprefix("sm_")
+        number = (arch or DEFAULT_ARCH["cuda"]).removeprefix("sm_")
         body = [
             f"project({stem} LANGUAGES CXX CUDA)",
             f"add_library({stem} {file})",
@@ -50,7 +51,7 @@ def cmake(stem: str, emitted: Emitted, arch: str | None) -> str:
         body = [
             f"project({stem} LANGUAGES CXX HIP)",
             f"add_library({stem} {file})",
-            f"set_target_properties({stem} PROPERTIES HIP_ARCHITECTURES {arch or 'gfx90a'})",
+            f"set_target_properties({stem} PROPERTIES HIP_ARCHITECTURES {arch or DEFAULT_ARCH['hip']})",
         ]
     elif emitted.target != "bang":  # a plug-in's
         body = [f"project({stem} LANGUAGES C CXX)", f"add_library({stem} {file})"]
