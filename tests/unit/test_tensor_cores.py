@@ -251,6 +251,26 @@ def test_what_a_tensorized_block_reads_is_not_cached_anew() -> None:
     assert "tensorized already" in done.reason
 
 
+def test_a_pipeline_has_more_steps_than_its_copies_run_ahead() -> None:
+    """TVM would find out when it makes code, for want of a constant."""
+    sizes = {"M": 64, "N": 64, "K": 256}
+    options = Options(
+        entry="gemm<half, float, false, false, false>", scalars=sizes, grid=(4, 4, 1), block=(16, 16, 1),
+        buffers=dict.fromkeys("AB", (16384, "in")) | {"C": (4096, "out")},
+    )  # fmt: skip
+    func, machine = lift(SourceFile("gemm.cu", GEMM), options).func, gpu_machine("sm_90")
+    plan = rules_plan(func, machine)
+    stages = next(s.args[2] for s in plan.steps if s.op == "annotate" and s.args[1] == "software_pipeline_stage" and len(s.args[2]) == 5)
+    ahead = [n and n + 9 for n in stages]
+    done, late = (apply(parse_plan(str(plan).replace(str(list(stages)), text)), func) for text in (str(list(stages)), str(ahead)))
+    assert isinstance(done, Applied)
+    assert isinstance(late, Applied)
+    assert broken_limit(done.schedule, machine) is None
+    broken = broken_limit(late.schedule, machine)
+    assert broken is not None
+    assert broken.limit == "pipeline"
+
+
 def test_an_intrinsic_is_parsed_when_it_is_named() -> None:
     assert available("wmma_fill_16x16x16_f16")
     assert TensorIntrin.get("wmma_fill_16x16x16_f16") is not None

@@ -23,9 +23,9 @@ from tvm_xpiler.core.tir import (
     source_only,
 )
 from tvm_xpiler.schedule.bounds import overrun
-from tvm_xpiler.schedule.group_limits import group_limits
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
+from tvm_xpiler.schedule.pipeline_limits import pipeline_limits
 from tvm_xpiler.schedule.warp_limits import warp_limits
 
 _ASYNC = "software_pipeline_async_stages"
@@ -147,7 +147,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
             # Where most blocks do without an axis, the odd ones out are those that have it.
             block = bound[0] if 0 < len(bound) < len(idle) else idle[0]
             return Broken("race", _held([block]), f"all threads of {axis} write what block '{idle[0]}' computes, at once", False)
-    warps = next(chain(warp_limits(nest, machine.lanes), group_limits(nest)), None)
+    warps = next(chain(warp_limits(nest, machine.lanes), pipeline_limits(nest)), None)
     if warps is not None:
         return Broken(warps[0], _held([warps[1]]), warps[2], False)
     for axis, extents in axes.items():
