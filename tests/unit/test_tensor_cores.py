@@ -251,8 +251,8 @@ def test_what_a_tensorized_block_reads_is_not_cached_anew() -> None:
     assert "tensorized already" in done.reason
 
 
-def test_a_pipeline_has_more_steps_than_its_copies_run_ahead() -> None:
-    """TVM would find out when it makes code, for want of a constant."""
+def test_what_pipelines_need() -> None:
+    """More steps than copies run ahead, and copies that hardware makes: TVM would find out when it makes code."""
     sizes = {"M": 64, "N": 64, "K": 256}
     options = Options(
         entry="gemm<half, float, false, false, false>", scalars=sizes, grid=(4, 4, 1), block=(16, 16, 1),
@@ -266,9 +266,13 @@ def test_a_pipeline_has_more_steps_than_its_copies_run_ahead() -> None:
     assert isinstance(done, Applied)
     assert isinstance(late, Applied)
     assert broken_limit(done.schedule, machine) is None
-    broken = broken_limit(late.schedule, machine)
-    assert broken is not None
-    assert broken.limit == "pipeline"
+    plain = apply(Plan(tuple(s for s in plan.steps if s.op != "vectorize")), func)
+    assert isinstance(plain, Applied)
+    for wrong, why in ((late, "its copies need more than"), (plain, "moves 4 bytes at once")):
+        broken = broken_limit(wrong.schedule, machine)
+        assert broken is not None
+        assert broken.limit == "pipeline"
+        assert why in broken.message
 
 
 def test_an_intrinsic_is_parsed_when_it_is_named() -> None:
