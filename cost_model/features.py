@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cost_model.inner_loops import INNER, inner_loops
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
@@ -32,6 +33,9 @@ PER_BLOCK = (
     *(f"access {i} {name}" for i in range(_ACCESSES) for name in PER_ACCESS), *(f"level {i} traffic" for i in range(_LEVELS)),
 )  # fmt: skip
 NAMES = ("blocks", "nests", "all iterations", "estimate", *(f"block {b} {name}" for b in range(_BLOCKS) for name in PER_BLOCK))
+"""The features of every machine, in order."""
+NAMES_CPU = (*NAMES, *(f"block {b} {name}" for b in range(_BLOCKS) for name in INNER))
+"""Those of a CPU."""
 
 
 @dataclass(slots=True)
@@ -51,17 +55,20 @@ class _Leaf:
 
 
 def features(module: IRModule, machine: Machine) -> Vectors:
-    """Return the features of a scheduled module's ``main``, in the order of :data:`NAMES`; sizes are logarithms to base 2."""
+    """Return the features of a scheduled module's ``main``, in the order of :data:`NAMES` or :data:`NAMES_CPU`; sizes are logarithms to base 2."""
     leaves: list[_Leaf] = []
     nests = [0]
     _collect(module["main"].body, [], {}, leaves, nests)
-    described = [_block(leaf, machine) for leaf in leaves]
+    described = [(*_block(leaf, machine), leaf) for leaf in leaves]
     described.sort(key=lambda d: -d[0])
     total = sum(2 ** d[1][0] for d in described)
     estimate = sum(d[0] for d in described)
     head = [float(len(leaves)), float(nests[0]), _log(total), _log(estimate * 1e9)]
     rows = [d[1] for d in described[:_BLOCKS]]
     rows += [[0.0] * len(PER_BLOCK)] * (_BLOCKS - len(rows))
+    if machine.kind == "cpu":
+        inner = [inner_loops(leaf.loops, leaf.block, leaf.bindings, _accesses(leaf), machine) for _, _, leaf in described[:_BLOCKS]]
+        rows += inner + [[0.0] * len(INNER)] * (_BLOCKS - len(inner))
     return np.array(head + [x for row in rows for x in row], dtype=np.float32)
 
 
@@ -120,8 +127,7 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
 
     work = float(max(1, operations(block.body)))
     reduction = float(prod((_extent(it) for it in block.iter_vars if it.iter_type == tirx.IterVar.CommReduce), start=1))
-    accesses = [_strides(region, leaf) for region in [*block.writes, *block.reads]]
-    accesses = sorted(accesses[: len(block.writes)], key=lambda a: -a[0]) + sorted(accesses[len(block.writes) :], key=lambda a: -a[0])
+    accesses = _accesses(leaf)
     sizes = [size for _, size in machine.levels][:_LEVELS]
     sizes += [sizes[-1]] * (_LEVELS - len(sizes))
     level_traffic = [0.0] * _LEVELS
@@ -163,6 +169,12 @@ def _extent(it: Any) -> int:
 
 def _stride_class(stride: float | None) -> float:
     return 4.0 if stride is None else min(3.0, log2(1 + abs(stride)))
+
+
+def _accesses(leaf: _Leaf) -> list[tuple[float, int, tuple[float | None, ...]]]:
+    """Return what a block writes, then what it reads, the largest buffers first."""
+    written, read = ([_strides(region, leaf) for region in regions] for regions in (leaf.block.writes, leaf.block.reads))
+    return sorted(written, key=lambda a: -a[0]) + sorted(read, key=lambda a: -a[0])
 
 
 def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, tuple[float | None, ...]]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from cost_model.features import NAMES, Vectors
+from cost_model.features import NAMES, NAMES_CPU, Vectors
 from tvm_xpiler.core.errors import ConfigError
 
 _PARAMETERS = {
@@ -99,9 +99,15 @@ class CostModel:
         self._booster = xgboost.train(_PARAMETERS, matrix, num_boost_round=rounds, xgb_model=self._loaded)
 
     def scores(self, rows: Sequence[Vectors]) -> npt.NDArray[np.float64]:
-        """Return a score for each row; zeros before the first training."""
+        """Return a score for each row; zeros before the first training.
+
+        Raises:
+            ConfigError: XP001 where it learned from another kind of machine.
+        """
         if self._booster is None or not rows:
             return np.zeros(len(rows))
+        if self._booster.num_features() != len(rows[0]):
+            raise ConfigError("XP001", "the cost model is of another kind of machine")
         return np.asarray(self._booster.predict(xgboost.DMatrix(np.stack(rows))), dtype=np.float64)
 
     def quality(self, rows: Sequence[Vectors], seconds: Sequence[float], k: int = 8) -> Quality:
@@ -116,7 +122,11 @@ class CostModel:
         """
         if self._booster is None:
             raise ConfigError("XP603", "the cost model has learned nothing yet")
-        content = {"format": _FORMAT, "features": list(NAMES), "trees": json.loads(self._booster.save_raw("json"))}
+        content = {
+            "format": _FORMAT,
+            "features": list(_names(self._booster.num_features())),
+            "trees": json.loads(self._booster.save_raw("json")),
+        }
         try:
             path.write_text(json.dumps(content))
         except OSError as error:
@@ -131,7 +141,7 @@ class CostModel:
         """
         try:
             content = json.loads(path.read_text())
-            if content["format"] != _FORMAT or content["features"] != list(NAMES):
+            if content["format"] != _FORMAT or content["features"] not in (list(NAMES), list(NAMES_CPU)):
                 raise ConfigError("XP001", f"{path}: a cost model of another version")
             model = CostModel()
             model._loaded = model._booster = xgboost.Booster()
@@ -139,6 +149,10 @@ class CostModel:
         except (OSError, ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
             raise ConfigError("XP001", f"{path}: {getattr(error, 'strerror', None) or 'no cost model'}") from None
         return model
+
+
+def _names(count: int) -> tuple[str, ...]:
+    return NAMES_CPU if count == len(NAMES_CPU) else NAMES
 
 
 def _labels(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_model.features import NAMES, features
+from cost_model.features import NAMES, NAMES_CPU, features
 from cost_model.metaschedule import as_metaschedule
 from cost_model.model import CostModel
 from tvm_xpiler.autotune.measure import Meter
@@ -97,7 +97,7 @@ def test_stock_metaschedule_ranks_and_measures_with_ours(tmp_path: Path) -> None
     ranking.save(str(tmp_path / "model.json"))
     other = CostModel()
     as_metaschedule(other, host_machine()).load(str(tmp_path / "model.json"))
-    rows = [np.ones(len(NAMES), np.float32)]
+    rows = [np.ones(len(NAMES_CPU), np.float32)]
     assert np.array_equal(other.scores(rows), model.scores(rows))
 
 
@@ -112,3 +112,9 @@ def test_models_are_shipped(kind: str, target: str) -> None:
     rows = [features(d.module, task.machine) for p in Rules().propose(task, 4).plans for d in [replay.apply(p)] if isinstance(d, Applied)]
     assert len({float(s) for s in model.scores(rows)}) > 1
     assert not CostModel.pretrained("npu").trained
+
+
+def test_a_model_of_another_kind_of_machine_is_said_to_be_one() -> None:
+    with pytest.raises(ConfigError, match="another kind of machine"):
+        CostModel.pretrained("gpu").scores([np.ones(len(NAMES_CPU), np.float32)])
+    assert np.any(CostModel.pretrained("gpu").scores([np.ones(len(NAMES), np.float32)]))

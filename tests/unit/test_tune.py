@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cost_model.features import NAMES, features, predicted
+from cost_model.features import NAMES, NAMES_CPU, features, predicted
 from cost_model.model import CostModel, quality
 from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Build, Run, Times, Tracker, Unfit
@@ -222,7 +222,7 @@ def test_features_are_of_the_schedule() -> None:
     plan = Rules().propose(task, 1).plans[0]
     done = apply(plan, _gemm())
     assert isinstance(done, Applied)
-    plain, scheduled = (dict(zip(NAMES, features(m, task.machine), strict=True)) for m in (_gemm(), done.module))
+    plain, scheduled = (dict(zip(NAMES_CPU, features(m, task.machine), strict=True)) for m in (_gemm(), done.module))
     assert plain["block 0 vector"] == 0
     assert 2 ** scheduled["block 0 vector"] == task.machine.lanes
     assert scheduled["block 0 parallel"] > 0
