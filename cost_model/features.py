@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cost_model.inner_loops import INNER, inner_loops
+from cost_model.inner_loops import INNER, Access, inner_loops
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
@@ -59,7 +59,7 @@ def features(module: IRModule, machine: Machine) -> Vectors:
     leaves: list[_Leaf] = []
     nests = [0]
     _collect(module["main"].body, [], {}, leaves, nests)
-    described = [(*_block(leaf, machine), leaf) for leaf in leaves]
+    described = [(*_block(leaf, accesses, machine), leaf, accesses) for leaf in leaves for accesses in [_accesses(leaf)]]
     described.sort(key=lambda d: -d[0])
     total = sum(2 ** d[1][0] for d in described)
     estimate = sum(d[0] for d in described)
@@ -67,7 +67,7 @@ def features(module: IRModule, machine: Machine) -> Vectors:
     rows = [d[1] for d in described[:_BLOCKS]]
     rows += [[0.0] * len(PER_BLOCK)] * (_BLOCKS - len(rows))
     if machine.kind == "cpu":
-        inner = [inner_loops(leaf.loops, leaf.block, leaf.bindings, _accesses(leaf), machine) for _, _, leaf in described[:_BLOCKS]]
+        inner = [inner_loops(leaf.loops, leaf.block, leaf.bindings, accesses, machine) for *_, leaf, accesses in described[:_BLOCKS]]
         rows += inner + [[0.0] * len(INNER)] * (_BLOCKS - len(inner))
     return np.array(head + [x for row in rows for x in row], dtype=np.float32)
 
@@ -82,7 +82,7 @@ def predicted(module: IRModule, machine: Machine, original: IRModule) -> float:
         return MAKERS[machine.kind].estimate(module, machine, original)
     leaves: list[_Leaf] = []
     _collect(module["main"].body, [], {}, leaves, [0])
-    return sum(_block(leaf, machine)[0] for leaf in leaves)
+    return sum(_block(leaf, _accesses(leaf), machine)[0] for leaf in leaves)
 
 
 def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: list[_Leaf], nests: list[int]) -> None:
@@ -116,7 +116,7 @@ def _log(x: float) -> float:
     return log2(max(x, 1.0))
 
 
-def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
+def _block(leaf: _Leaf, accesses: list[Access], machine: Machine) -> tuple[float, list[float]]:
     """Return an estimate of the block's time in seconds, to order blocks by, and its features."""
     loops, block = leaf.loops, leaf.block
     extents = [loop.extent for loop in loops]
@@ -127,7 +127,6 @@ def _block(leaf: _Leaf, machine: Machine) -> tuple[float, list[float]]:
 
     work = float(max(1, operations(block.body)))
     reduction = float(prod((_extent(it) for it in block.iter_vars if it.iter_type == tirx.IterVar.CommReduce), start=1))
-    accesses = _accesses(leaf)
     sizes = [size for _, size in machine.levels][:_LEVELS]
     sizes += [sizes[-1]] * (_LEVELS - len(sizes))
     level_traffic = [0.0] * _LEVELS
@@ -171,13 +170,13 @@ def _stride_class(stride: float | None) -> float:
     return 4.0 if stride is None else min(3.0, log2(1 + abs(stride)))
 
 
-def _accesses(leaf: _Leaf) -> list[tuple[float, int, tuple[float | None, ...]]]:
+def _accesses(leaf: _Leaf) -> list[Access]:
     """Return what a block writes, then what it reads, the largest buffers first."""
     written, read = ([_strides(region, leaf) for region in regions] for regions in (leaf.block.writes, leaf.block.reads))
     return sorted(written, key=lambda a: -a[0]) + sorted(read, key=lambda a: -a[0])
 
 
-def _strides(region: Any, leaf: _Leaf) -> tuple[float, int, tuple[float | None, ...]]:
+def _strides(region: Any, leaf: _Leaf) -> Access:
     """Return a buffer's bytes, its element's bytes and the flat stride of each loop."""
     width = DTYPE_BYTES.get(str(region.source.ty.dtype), 4)
     size = prod((int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape), start=1) * width

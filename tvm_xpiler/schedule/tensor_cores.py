@@ -15,7 +15,7 @@ from tvm_xpiler.schedule.contractions import Contraction, join, joined
 from tvm_xpiler.schedule.epilogue import epilogue, written_back
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.query import BlockFacts, facts
-from tvm_xpiler.schedule.tensor_operands import RANK, SHORT, by_fragments, by_tiles, fit, lies_as_matrix, regular
+from tvm_xpiler.schedule.tensor_operands import RANK, SHORT, by_fragments, by_tiles, fit, in_order, lies_as_matrix, regular
 from tvm_xpiler.schedule.tensor_tiles import BYTES, SIDE, VECTOR_BYTES, Tile, by_cost, choose_parts
 from tvm_xpiler.schedule.warp_groups import GroupTile, by_groups, group_tiles
 
@@ -101,13 +101,7 @@ def _schedule(sch: Schedule, block: Any, parts: Contraction, tile: Tile, names: 
         regular(sch, block, 1 - parts.left, (parts.column, parts.depth), not parts.right_turned),
     ]
     back = by_tiles(sch, block, parts, tile.held, (SIDE, SIDE)) if staged else None
-    loops = list(sch.get_loops(block))
-    i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
-    batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
-    order = [*parts.batch, parts.row, parts.column, *parts.outer, parts.depth]
-    if order != sorted(order):
-        sch.reorder(*batch, i, j, *outer, k)
-    batch = [sch.fuse(*batch)] if len(batch) > 1 else batch
+    batch, i, j, outer, k = in_order(sch, block, parts)
     i, i_inner = sch.split(i, [None, SIDE])
     j, j_inner = sch.split(j, [None, SIDE])
     k, k_inner = sch.split(k, [None, SIDE])

@@ -79,6 +79,17 @@ def regular(sch: Schedule, block: Any, operand: int, axes: tuple[int, int], turn
     return laid_out(sch, block, operand, last), last != sorted(last)
 
 
+def in_order(sch: Schedule, block: Any, parts: Contraction) -> tuple[list[Any], Any, Any, list[Any], Any]:
+    """Put a contraction's loops in order; return the batch as one loop, or none, then rows, columns, the outer reductions and the depth."""
+    loops = list(sch.get_loops(block))
+    i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
+    batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
+    order = [*parts.batch, parts.row, parts.column, *parts.outer, parts.depth]
+    if order != sorted(order):
+        sch.reorder(*batch, i, j, *outer, k)
+    return [sch.fuse(*batch)] if len(batch) > 1 else batch, i, j, outer, k
+
+
 def by_fragments(sch: Schedule, copy: Any, lanes: int) -> None:
     """Write a fragment of each warp back from shared memory."""
     types = {str(region.source.ty.dtype) for region in (*sch.get(copy).reads, *sch.get(copy).writes)}

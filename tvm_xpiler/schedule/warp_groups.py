@@ -13,7 +13,7 @@ from tvm_xpiler.schedule.contractions import Contraction
 from tvm_xpiler.schedule.group_text import GROUP, LINE, PIECE, ROWS, SLICE, GroupProduct
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
-from tvm_xpiler.schedule.tensor_operands import RANK, SHORT, by_fragments, by_tiles, regular
+from tvm_xpiler.schedule.tensor_operands import RANK, SHORT, by_fragments, by_tiles, in_order, regular
 from tvm_xpiler.schedule.tensor_tiles import BYTES, work
 
 FEATURE = "wgmma"
@@ -106,13 +106,7 @@ def by_groups(sch: Schedule, block: Any, parts: Contraction, tile: GroupTile, dt
     ]
     back = by_tiles(sch, block, parts, (ROWS, tile.columns), (ROWS, SLICE))
     sums = sch.cache_write(block, 0, "wmma.accumulator")
-    loops = list(sch.get_loops(block))
-    i, j, k = loops[parts.row], loops[parts.column], loops[parts.depth]
-    batch, outer = [loops[n] for n in parts.batch], [loops[n] for n in parts.outer]
-    order = [*parts.batch, parts.row, parts.column, *parts.outer, parts.depth]
-    if order != sorted(order):
-        sch.reorder(*batch, i, j, *outer, k)
-    batch = [sch.fuse(*batch)] if len(batch) > 1 else batch
+    batch, i, j, outer, k = in_order(sch, block, parts)
     i, i_inner = sch.split(i, [None, ROWS])
     j, j_inner = sch.split(j, [None, tile.columns])
     k, k_inner = sch.split(k, [None, product.depth])
