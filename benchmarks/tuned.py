@@ -39,8 +39,8 @@ def drawn(options: argparse.Namespace) -> list[Entry]:
     by_operator: dict[str, list[Entry]] = defaultdict(list)
     for entry in read_manifest(options.manifest):
         by_operator[entry.file.stem.split("_")[0]].append(entry)
-    each = options.each
-    found = [many[(2 * i + 1) * len(many) // (2 * each)] for many in by_operator.values() for i in range(min(each, len(many)))]
+    counted = [(many, min(options.each, len(many))) for many in by_operator.values()]
+    found = [many[(2 * i + 1) * len(many) // (2 * count)] for many, count in counted for i in range(count)]
     part, parts = options.part
     return [entry for entry in found if options.only in entry.file.stem][part::parts]
 

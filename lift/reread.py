@@ -56,19 +56,20 @@ def reused(form: NormalForm) -> NormalForm:
     The form comes from :func:`detached`: what a stage writes is written once, so that all stages behind it may read it.
     """
     stages: list[Stage] = []
+    costly: list[Stage] = []
+
+    def visit(x: Expr) -> Expr | None:
+        return next((found for s in costly if (found := _read(s, x)) is not None), None)
+
     for stage in form.stages:
-        costly = [s for s in stages if _costly(s)]
-
-        def visit(x: Expr, costly: list[Stage] = costly) -> Expr | None:
-            return next((found for s in costly if (found := _read(s, x)) is not None), None)
-
         stages.append(replace(stage, value=E.transform(stage.value, visit)) if costly else stage)
+        costly += [stages[-1]] if _costly(stages[-1]) else []
     return replace(form, stages=tuple(stages))
 
 
 def _costly(stage: Stage) -> bool:
-    """Say whether a stage writes what is better read than computed again, everywhere along its axes."""
-    plain = stage.kind is None and E.int_value(stage.guard) == 1
+    """Say whether a stage writes what is better read than computed again, as it is and everywhere along its axes."""
+    plain = stage.kind is None and E.int_value(stage.guard) == 1 and stage.dtype == stage.value.dtype
     return plain and any(n.op == "call" and n.attr in EXPENSIVE for n in E.walk(stage.value))
 
 

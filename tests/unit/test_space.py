@@ -102,4 +102,4 @@ def main(A: T.Buffer((256, 256), "float16"), B: T.Buffer((256, 256), "float16"),
     for _ in range(60):
         done = replay.apply(mutated(plan, opened, rng, wide=True))
         legal += isinstance(done, Applied) and broken_limit(done.schedule, machine, built=True) is None
-    assert legal >= 10
+    assert legal >= (14 if machine is GPU else 50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from tvm_xpiler.core.tir import IRModule
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.pipeline import Target
 from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.contractions import Contraction
 from tvm_xpiler.schedule.group_intrinsics import group_source, with_groups
 from tvm_xpiler.schedule.limits import broken_limit
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.python_form import to_python
 from tvm_xpiler.schedule.rules import rules_plan
 from tvm_xpiler.schedule.text import parse_plan
-from tvm_xpiler.schedule.warp_groups import GroupTile
+from tvm_xpiler.schedule.warp_groups import group_tiles
 
 GEMM = (Path(__file__).parent / "gemm.cu").read_text()
 MACHINE = gpu_machine("sm_90a")
@@ -153,10 +155,30 @@ def test_the_instruction_computes_what_the_loops_do(types: str, sizes: tuple[int
 
 
 def test_a_tile_divides_its_extents_and_fits_shared_memory() -> None:
-    source, options = SourceFile("gemm.cu", GEMM), _options("half, float, false, true, false", 1, (64, 64, 512))
-    assert GroupTile((2, 1), 256, 3).extents == (128, 256)
-    assert GroupTile((2, 1), 256, 3).shared == 4 * 384 * 128
-    assert len(_plans(source, options)) == 1  # 64 x 64 holds one tile of 64 x 64
+    parts = Contraction((), 0, 1, 2, (), 0, False, True, False)
+    rng = random.Random(5)
+    found = 0
+    for _ in range(200):
+        rows, columns, depth = (64 * rng.randint(1, 40) for _ in range(3))
+        for dtypes, line in ((("float32", "float16"), 64), (("int32", "int8"), 128)):
+            for cost, tile in group_tiles((rows, columns, depth, 1), depth, parts, dtypes, MACHINE):
+                high, across = tile.extents
+                assert rows % high == columns % across == depth % line == 0
+                assert depth // line > tile.stages >= 2
+                assert tile.shared + 64 * 16 * 4 * tile.groups[0] * tile.groups[1] <= MACHINE.shared_dynamic
+                assert cost > 0
+                found += 1
+    assert found > 1000
+    assert not group_tiles((100, 64, 256, 1), 256, parts, ("float32", "float16"), MACHINE)
+    assert not group_tiles((64, 64, 128, 1), 128, parts, ("float32", "float16"), MACHINE)  # two steps are too few
+    assert not group_tiles((64, 64, 256, 1), 256, parts, ("float16", "float16"), MACHINE)
+    along = Contraction((), 0, 1, 2, (), 0, False, False, False)
+    assert group_tiles((64, 64, 512, 1), 512, along, ("float32", "float16"), MACHINE)
+    assert not group_tiles((64, 64, 512, 1), 512, along, ("int32", "int8"), MACHINE)
+
+
+def test_names_that_stand_for_no_product() -> None:
     for name in ("wgmma_sync_64x20x64_f16f32_behind2", "wgmma_sync_64x128x64_s8s32_behind2", "wgmma_sync_64x512x64_f16f32_behind2"):
         assert group_source(name) is None
+    assert group_source("wgmma_sync_64x128x64_f16f32_behind2") is not None
     assert with_groups("int x;") == "int x;"

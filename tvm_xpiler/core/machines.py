@@ -14,6 +14,8 @@ from tvm_xpiler.core.tir import cpu_features
 
 MAX_VECTOR = 128
 """Elements of a vectorized loop that pay, at most, where TVM makes the code."""
+GPU_VECTOR = 16
+"""Bytes that a thread of a GPU moves at once; TVM spells no larger vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Machine:
 
     @property
     def max_vector(self) -> int:
-        """Elements of a vectorized loop, at most; on an MLU those of one byte that fill its vector memory."""
-        return dict(self.levels)["nram"] if self.kind == "mlu" else MAX_VECTOR
+        """Elements of a vectorized loop, at most; those of one byte that a GPU's thread moves at once, or that fill an MLU's vector memory."""
+        return dict(self.levels)["nram"] if self.kind == "mlu" else GPU_VECTOR if self.kind == "gpu" else MAX_VECTOR
 
     @property
     def balance(self) -> float:

@@ -9,7 +9,8 @@ import re
 
 from tvm_xpiler.core.tir import DYNAMIC
 
-_LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
+LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
+"""Types by TVM\'s short names."""
 _LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8|f32)_(a|b)(_trans)?_(shared)(_dyn)?")
 _SYNC = re.compile(r"wmma_sync_16x16x16_(f16|bf16|s8|u8|f32)\1(f16|f32|s32)(_left)?(_trans)?(_swapped)?")
 _BUFFER = '    {name} = T.match_buffer({lower}, (16, 16), "{dtype}", align=64, offset_factor=16, scope="{scope}"{strides})\n'
@@ -20,9 +21,9 @@ def fragment_source(name: str) -> tuple[str, str] | None:
     """Return description and implementation of a fragment intrinsic as TVMScript, or None for a name that stands for none."""
     load, sync = _LOAD.fullmatch(name), _SYNC.fullmatch(name)
     if load is not None:
-        return _load(_LONG[load[1]], load[2], bool(load[3]), DYNAMIC if load[5] else "shared")
+        return _load(LONG[load[1]], load[2], bool(load[3]), DYNAMIC if load[5] else "shared")
     if sync is not None:
-        return _sync(_LONG[sync[1]], _LONG[sync[2]], bool(sync[3]), bool(sync[4]), bool(sync[5]))
+        return _sync(LONG[sync[1]], LONG[sync[2]], bool(sync[3]), bool(sync[4]), bool(sync[5]))
     return None
 
 

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 
 from tvm_xpiler.core.tir import DYNAMIC
-from tvm_xpiler.schedule.group_text import LINE, PIECE, ROWS, SLICE, GroupProduct, common_text, product_text
+from tvm_xpiler.schedule.fragment_intrinsics import LONG
+from tvm_xpiler.schedule.group_text import COMMON_TEXT, LINE, PIECE, ROWS, SLICE, GroupProduct, product_text
 
-_LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
 _LAYOUT = "(f16|bf16|s8|u8)(f32|s32)(_left)?(_trans)?"
 _SYNC = re.compile(rf"wgmma_sync_64x(\d+)x\d+_{_LAYOUT}(_swapped)?_behind(\d)")
 _COPY = re.compile(r"wgmma_copy_(f16|bf16|s8|u8)")
@@ -42,7 +42,7 @@ def with_groups(kernels: str) -> str:
     if not products:
         return kernels
     aligned = re.sub(r"(extern __shared__ __align__)\(\d+\)", rf"\1({8 * LINE})", kernels.strip())
-    return "".join([common_text(), *map(product_text, products), "\n", aligned])
+    return "".join([COMMON_TEXT, *map(product_text, products), "\n", aligned])
 
 
 def group_product(name: str) -> GroupProduct | None:
@@ -113,7 +113,7 @@ def _elementwise(shape: tuple[int, ...], statement: str) -> str:
 
 def _sums(columns: int, short: str) -> _Tile:
     """Return an accumulator: its columns lie in slices that are stored at once."""
-    return _Tile("C", _LONG[short], (columns // SLICE, ROWS, SLICE), "wmma.accumulator")
+    return _Tile("C", LONG[short], (columns // SLICE, ROWS, SLICE), "wmma.accumulator")
 
 
 _SUM = f"C[vj // {SLICE}, vi, vj % {SLICE}]"
@@ -125,7 +125,7 @@ def _number(columns: int) -> str:
 
 
 def _multiply(product: GroupProduct) -> tuple[str, str]:
-    depth, columns, dtype, result = product.depth, product.columns, _LONG[product.operand], _LONG[product.result]
+    depth, columns, dtype, result = product.depth, product.columns, LONG[product.operand], LONG[product.result]
     left = _Tile("A", dtype, (depth, ROWS) if product.left_turned else (ROWS, depth), DYNAMIC)
     places = ["A[vk, vi]" if product.left_turned else "A[vi, vk]"]
     if product.right_turned:
@@ -145,16 +145,16 @@ def _multiply(product: GroupProduct) -> tuple[str, str]:
         f'        for i, j, k in T.grid({ROWS}, {columns}, {depth}):\n            with T.sblock("product"):\n'
         f'                vi, vj, vk = T.axis.remap("SSR", [i, j, k])\n                {_SUM} = {_SUM} + {factors}\n'
     )
-    source = common_text() + product_text(product)
+    source = COMMON_TEXT + product_text(product)
     call = f'T.cuda.func_call("{product.name}", C.data, {_number(columns)}, A.access_ptr("r"), B.access_ptr("r"), source_code={source!r})'
     return _both([left, right, sums], (), [sums, *operands], sums, description, call)
 
 
 def _copy(short: str) -> tuple[str, str]:
     piece = PIECE * 8 // int(short.strip("bfsu"))
-    tiles = [_Tile("A", _LONG[short], (piece,), "global"), _Tile("B", _LONG[short], (piece,), DYNAMIC)]
+    tiles = [_Tile("A", LONG[short], (piece,), "global"), _Tile("B", LONG[short], (piece,), DYNAMIC)]
     at = f"B.elem_offset % {8 * piece * LINE // PIECE}"  # in eight lines, after which places repeat
-    call = f'T.cuda.func_call("wgmma_copy<{piece}>", B.access_ptr("w"), {at}, A.access_ptr("r"), source_code={common_text()!r})'
+    call = f'T.cuda.func_call("wgmma_copy<{piece}>", B.access_ptr("w"), {at}, A.access_ptr("r"), source_code={COMMON_TEXT!r})'
     return _both(tiles, (), tiles[:1], tiles[1], _elementwise((piece,), "B[vi] = A[vi]"), call)
 
 
@@ -168,9 +168,9 @@ def _store(columns: str, operand: str, short: str, left: str | None, right: str 
     product, shape = _checked(columns, operand, short, left, right), (ROWS, SLICE)
     if product is None:
         return None
-    tiles = [_Tile("C", _LONG[short], shape, "wmma.accumulator"), _Tile("D", _LONG[short], shape, "shared")]
+    tiles = [_Tile("C", LONG[short], shape, "wmma.accumulator"), _Tile("D", LONG[short], shape, "shared")]
     first = f"C.elem_offset // {ROWS * SLICE} % {product.columns // SLICE} * {SLICE}"
     function = f"wgmma_store<{SLICE}, {product.arguments}>"
     held = f"C.data, {_number(product.columns)}, {first}"
-    call = f'T.cuda.func_call("{function}", D.access_ptr("w"), d_row, {held}, source_code={common_text()!r})'
+    call = f'T.cuda.func_call("{function}", D.access_ptr("w"), d_row, {held}, source_code={COMMON_TEXT!r})'
     return _both(tiles, ("D",), tiles[:1], tiles[1], _elementwise(shape, "D[vi, vj] = C[vi, vj]"), call)

@@ -89,7 +89,7 @@ class GroupProduct:
         return f"{CTYPES[self.operand]}, {left}, {right}, {self.piece}"
 
 
-_COMMON = """// Products of warp groups: 128 threads multiply tiles in shared memory on tensor cores (PTX: wgmma.mma_async, for sm_90a). A tile lies in
+COMMON_TEXT = """// Products of warp groups: 128 threads multiply tiles in shared memory on tensor cores (PTX: wgmma.mma_async, for sm_90a). A tile lies in
 // rows of 128 bytes, from a multiple of 1024; piece p of the 16 bytes each of row r lies at p ^ r % 8. Elsewhere the sums are plain loops.
 #ifndef WGMMA_TILES
 #define WGMMA_TILES
@@ -161,12 +161,7 @@ static __device__ __forceinline__ void wgmma_store(T* to, int stride, nvcuda::wm
 }
 #endif
 """
-
-
-def common_text() -> str:
-    """Return what all functions of warp groups share."""
-    return _COMMON
-
+"""What all functions of warp groups share."""
 
 _PRODUCT = """static __device__ __forceinline__ void {name}(
     nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 64, {columns}, 16, {result}>* sums, int at, const {operand}* a, const {operand}* b) {{

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from tvm_xpiler.core.kernels import DTYPE_BYTES
-from tvm_xpiler.core.machines import MAX_VECTOR, Machine
+from tvm_xpiler.core.machines import GPU_VECTOR, MAX_VECTOR, Machine
 from tvm_xpiler.core.tir import (
     LOOP_KINDS,
     IRModule,
@@ -30,7 +30,6 @@ from tvm_xpiler.schedule.warp_limits import warp_limits
 
 _ASYNC = "software_pipeline_async_stages"
 _MAX_UNROLLED = 512
-_GPU_VECTOR = 16  # bytes that a thread moves at once; TVM spells no larger vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,8 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     if long[0] > MAX_VECTOR:
         said = f"block '{long[1][0]}' has a vector of {long[0]} elements; {MAX_VECTOR} are the most that pay"
         return Broken("vector", long[1], said, True)
-    if machine.kind == "gpu" and wide[0] > _GPU_VECTOR:
-        return Broken("vector", wide[1], f"block '{wide[1][0]}' has a vector of {wide[0]} bytes; {_GPU_VECTOR} are allowed", True)
+    if machine.kind == "gpu" and wide[0] > GPU_VECTOR:
+        return Broken("vector", wide[1], f"block '{wide[1][0]}' has a vector of {wide[0]} bytes; {GPU_VECTOR} are allowed", True)
     if nested[0]:
         said = f"a vectorized loop of block '{nested[1][0]}' holds more than one block, a vector or a thread axis"
         return Broken("nested", nested[1], said, False)

@@ -15,7 +15,6 @@ from tvm_xpiler.schedule.tied import Number, tied
 from tvm_xpiler.schedule.unrolling import STEPS, other_steps, unmarked, unrolling
 
 _MAX_FACTOR = 1024
-_GPU_VECTOR = 16  # elements that a thread moves at once, where they are bytes
 _FIRST = 8  # of the first splits of a block, at most
 _UNROLLED = 16  # iterations of a loop that may be unrolled
 
@@ -33,7 +32,8 @@ class Place:
 def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
     """Return the inner factors of a plan's splits; the outermost is inferred, and what is tensorized has the shape of its intrinsic.
 
-    No loop that is vectorized becomes longer than the machine's vectors. Factors that are the extents of one axis of threads are one number; where such an extent is made of several, they stay as they are.
+    No loop that is vectorized becomes longer than the machine's vectors. Factors that are the extents of one axis of threads are one
+    number; where such an extent is made of several, they stay as they are.
     """
     found: dict[Number, tuple[int, ...]] = {}
     shaped = _shaped(plan)
@@ -48,7 +48,7 @@ def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
         if extent is None:
             continue
         domain = tuple(d for d in range(1, min(extent, _MAX_FACTOR) + 1) if extent % d == 0)
-        short = tuple(d for d in domain if d <= (_GPU_VECTOR if machine.kind == "gpu" else machine.max_vector))
+        short = tuple(d for d in domain if d <= machine.max_vector)
         vector = [str(Name(result)) in vectors for result in step.results] or [False] * len(step.args[1])
         domains = [short if named else domain for named in vector]
         found |= {(number, i): domains[i] for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domains[i]) > 1}

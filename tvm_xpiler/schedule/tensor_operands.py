@@ -10,6 +10,7 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import Analyzer, Schedule, tirx
 from tvm_xpiler.schedule.contractions import Contraction, contraction
 from tvm_xpiler.schedule.epilogue import written_back
+from tvm_xpiler.schedule.fragment_intrinsics import LONG
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.layouts import laid_out
 from tvm_xpiler.schedule.query import BlockFacts, product_of_loads
@@ -17,7 +18,7 @@ from tvm_xpiler.schedule.tensor_tiles import BYTES, VECTOR_BYTES
 
 RANK = 2
 """Of a tile."""
-SHORT = {"float16": "f16", "bfloat16": "bf16", "int8": "s8", "uint8": "u8", "float32": "f32", "int32": "s32"}
+SHORT = {dtype: short for short, dtype in LONG.items()}
 """TVM's short names of types."""
 _ELEMENTS = {"float16": 2, "bfloat16": 1}  # of a result that a lane writes at once, where it is not four
 _WAVE = 64  # lanes; its matrix cores add up in float32 alone

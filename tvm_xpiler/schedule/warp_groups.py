@@ -23,7 +23,9 @@ _GROUPS = ((2, 1), (1, 1), (1, 2), (4, 1), (2, 2))
 _COLUMNS = (256, 128, 64)  # of a group
 _AHEAD = (3, 2)  # with one, TVM holds a single tile, which the next copy would replace under the product
 _REGISTERS, _OTHERS = 65536, 48  # of a multiprocessor, and of a thread beside accumulators
-_SHARE = 0.6  # of the time that warps by themselves take for tiles of the same size: 6 shapes on an H200 (0.55 to 0.74)
+_SHARE = 0.6
+"""Of the time that warps by themselves take at the same cost: on an H200 0.61 to 0.74 of it for five shapes with results of half; for five
+others, four of them split or small, 0.9 to 1.3, when results did not yet leave through shared memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def group_tiles(
         resident = min(_REGISTERS // (threads * (wide // 2 + _OTHERS)), 2)
         if depth % line or rows % high or columns % across or threads > machine.max_threads or not resident:
             continue
-        beside = ROWS * SLICE * BYTES[result] * prod(groups)  # results on their way out
+        beside = ROWS * SLICE * BYTES[result] * prod(groups)  # results on their way out; whole KiB, so that tiles behind them begin at one
         tiles = ((GroupTile(groups, wide, stages), blocks) for blocks in range(resident, 0, -1) for stages in _AHEAD)
         fits = (
             tile for tile, blocks in tiles if reduction // line > tile.stages and tile.shared + beside <= machine.shared_dynamic // blocks
