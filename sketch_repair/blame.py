@@ -16,7 +16,7 @@ _SUSPECTS: dict[str, tuple[str, ...]] = {
     "nested": ("vectorize", *_PLACED),
     "race": ("bind",),
     "parted": ("decompose_reduction", *_PLACED),
-    "unrolled": ("unroll",),
+    "unrolled": ("unroll", "annotate"),
     "reduction": ("split", "bind", "fuse"),
     "lanes": ("bind",),
     "fragment": ("tensorize", *_CACHED),

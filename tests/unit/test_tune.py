@@ -18,7 +18,8 @@ from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Build, Run, Times, Tracker, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
-from tvm_xpiler.autotune.worker import Bench, _Candidate, _Output, _runnable
+from tvm_xpiler.autotune.tensors import Output
+from tvm_xpiler.autotune.worker import Bench, _Candidate, _runnable
 from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
@@ -324,7 +325,7 @@ def test_a_short_candidate_is_not_judged_by_one_call(sleeps: float, expected: li
             return lambda: SimpleNamespace(results=(2e-7,))
 
     module = Timed(main=lambda: time.sleep(sleeps))
-    times = Bench()._timed(Run(0, 5, 5, 1e-9), _Candidate(None, "llvm"), module, SimpleNamespace(sync=lambda: None))
+    times = Bench()._timed(Run(0, 5, 5, 1e-9), _Candidate(None, "llvm"), module, SimpleNamespace(sync=lambda: None), [])
     assert isinstance(times, Times)
     if expected is None:
         assert len(times.seconds) == 1
@@ -351,10 +352,10 @@ def test_results_are_compared(tmp_path: Path, changed: dict[int, float], agrees:
     got = want.copy()
     for index, value in changed.items():
         got[index] = value
-    assert _Output.read(tmp_path, 2, want).agrees(got) == agrees
+    assert Output.read(tmp_path, 2, want).agrees(got) == agrees
     finite = np.arange(5, dtype=np.int32)
     finite.tofile(tmp_path / "0")
-    output = _Output.read(tmp_path, 0, finite)
+    output = Output.read(tmp_path, 0, finite)
     assert output.agrees(finite)
     assert not output.agrees(finite + 1)
 

@@ -135,8 +135,10 @@ class Meter:
         self._group += 1
         for worker in self._pool:
             worker.kept.clear()
+        here = self.tracker is None
         builds = [
-            Build(self._group, number, candidate, self.target, folder, expected.outputs) for number, candidate in enumerate(candidates)
+            Build(self._group, number, candidate, self.target, folder, expected.outputs, here)
+            for number, candidate in enumerate(candidates)
         ]
         for turn in range(rounds):
             last = turn == rounds - 1

@@ -39,6 +39,7 @@ class Build:
         target: A TVM target as JSON.
         folder: Where the results of the unscheduled function lie.
         outputs: The parameters that it writes.
+        here: Whether it will run on this machine, whose device is made ready meanwhile.
     """
 
     group: int
@@ -47,6 +48,7 @@ class Build:
     target: str
     folder: str
     outputs: tuple[int, ...]
+    here: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
-import numpy as np
-
 from tvm_xpiler.autotune.launches import bindings_here, timer
 from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Times, Unfit, receive, send
+from tvm_xpiler.autotune.tensors import Output, Tensors, random_inputs
 
-# how far results may part from those of the unscheduled function, as a share of their root mean square: sums have other orders
-_TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
 _CERTAIN = 1e-3  # seconds of one run that say how long a candidate takes; of a shorter one the call itself is a part
 _LONG = 1 << 30  # iterations of all blocks, from which on a function is not run unscheduled
 _WAIT = 30  # seconds for a machine of a tracker
@@ -38,41 +34,14 @@ class _Candidate:
     extra: tuple[tuple[tuple[int, ...], str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """What the unscheduled function wrote to a parameter, in 64-bit floats, and how far another result may lie from each element."""
-
-    index: int
-    want: Any
-    within: Any
-
-    @staticmethod
-    def read(folder: Path, index: int, like: Any) -> _Output:
-        """Read what was written for a parameter like an array."""
-        want = np.fromfile(folder / str(index), like.dtype).reshape(like.shape).astype(np.float64)
-        finite = want[np.isfinite(want)]
-        scale = float(np.sqrt(np.mean(finite**2))) if finite.size else 1.0
-        share = _TOLERANCE.get(str(like.dtype), 1e-3)
-        return _Output(index, want, share * (np.abs(want) + max(scale, 1e-30)))
-
-    def agrees(self, got: Any) -> bool:
-        """Say whether a result is the same but for the order of its sums; what is not finite must be where it was."""
-        with np.errstate(invalid="ignore"):
-            far = np.subtract(got, self.want, dtype=np.float64)
-            near = np.abs(far, out=far) <= self.within
-        if near.all() and np.isfinite(self.within).all():
-            return True
-        finite = np.isfinite(self.want)
-        return bool(near[finite].all() and np.array_equal(got.astype(np.float64)[~finite], self.want[~finite], equal_nan=True))
-
-
 class Bench:
     """The worker's state: inputs and expected results of the function that it heard of last, and the candidates of the last group."""
 
     def __init__(self) -> None:
         self._folder = ""
         self._inputs: list[Any] = []
-        self._expected: list[_Output] = []
+        self._tensors: Tensors | None = None  # of this machine's device
+        self._expected: list[Output] = []
         self._group = -1
         self._built: dict[int, _Candidate] = {}  # by number
 
@@ -96,8 +65,8 @@ class Bench:
             self._group = job.group
             self._built.clear()
         if self._folder != job.folder:
-            self._folder, self._inputs = job.folder, _random(func.params)
-            self._expected = [_Output.read(Path(job.folder), i, self._inputs[i]) for i in job.outputs]
+            self._folder, self._inputs, self._tensors = job.folder, random_inputs(func.params), None
+            self._expected = [Output.read(Path(job.folder), i, self._inputs[i]) for i in job.outputs]
         options: tuple[str, ...] = ()
         extra: tuple[tuple[tuple[int, ...], str], ...] = ()
         if kind == "cuda":
@@ -107,6 +76,8 @@ class Bench:
             extra = tuple((tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:])
             options = ("tirx.use_async_copy",)
         try:
+            if job.here:  # while others build, too: a GPU takes a second to begin with
+                self._here(kind)
             built = compile_module(IRModule({"main": func}), target, *options)
         except (RuntimeError, ValueError, TypeError) as error:
             return Unfit("build", _last_line(error))
@@ -115,19 +86,25 @@ class Bench:
 
     def run(self, job: Run) -> Times | Unfit:
         """Check and time a candidate that was built."""
-        from tvm_xpiler.core.tir import runtime
-
         candidate = self._built[job.number]
         if job.tracker is not None:
             return self._remote(job, candidate)
-        cuda = candidate.kind == "cuda"
-        return self._timed(
-            job, candidate, candidate.built.mod if cuda else candidate.built.jit(), runtime.cuda(0) if cuda else runtime.cpu()
-        )
+        module = candidate.built.mod if candidate.kind == "cuda" else candidate.built.jit()
+        tensors = self._here(candidate.kind)
+        times = self._timed(job, candidate, module, _device(candidate.kind), tensors.fresh())
+        if isinstance(times, Unfit):
+            self._tensors = None  # who knows where it wrote
+        return times
+
+    def _here(self, kind: str) -> Tensors:
+        """Return the inputs on this machine's device."""
+        if self._tensors is None:
+            self._tensors = Tensors(self._inputs, [output.index for output in self._expected], _device(kind))
+        return self._tensors
 
     def _remote(self, job: Run, candidate: _Candidate) -> Times | Unfit:
         """Run on a machine that a tracker lends."""
-        from tvm_xpiler.core.tir import rpc_tracker
+        from tvm_xpiler.core.tir import rpc_tracker, runtime
 
         assert job.tracker is not None
         where = job.tracker
@@ -138,16 +115,16 @@ class Bench:
                 candidate.built.export_library(str(file))
                 session.upload(str(file))
                 module = session.load_module("candidate.so")
-            return self._timed(job, candidate, module, session.cuda(0) if candidate.kind == "cuda" else session.cpu(0))
+            device = session.cuda(0) if candidate.kind == "cuda" else session.cpu(0)
+            return self._timed(job, candidate, module, device, [runtime.tensor(a, device=device) for a in self._inputs])
         except (RuntimeError, OSError, ConnectionError) as error:  # the candidate is not to blame for a machine that is lost
             return Unfit("server", _last_line(error))
 
-    def _timed(self, job: Run, candidate: _Candidate, module: Any, device: Any) -> Times | Unfit:
+    def _timed(self, job: Run, candidate: _Candidate, module: Any, device: Any, tensors: list[Any]) -> Times | Unfit:
         from tvm_xpiler.core.tir import runtime
 
         main = module["main"]
-        arguments = [runtime.tensor(a, device=device) for a in self._inputs]
-        arguments += [runtime.empty(shape, dtype, device=device) for shape, dtype in candidate.extra]
+        arguments = tensors + [runtime.empty(shape, dtype, device=device) for shape, dtype in candidate.extra]
         main(*arguments)
         device.sync()
         for output in self._expected:  # before any other run: some functions change their inputs
@@ -166,6 +143,12 @@ class Bench:
             "main", device, number=1, repeat=1 if slow else job.repeats, min_repeat_ms=1 if slow else job.milliseconds
         )
         return Times(tuple(float(s) for s in timing(*arguments).results))
+
+
+def _device(kind: str) -> Any:
+    from tvm_xpiler.core.tir import runtime
+
+    return runtime.cuda(0) if kind == "cuda" else runtime.cpu()
 
 
 def _launched(job: Run, call: Callable[[], object], device: Any) -> Times | Unfit:
@@ -195,24 +178,11 @@ def _choose_compiler() -> None:
     os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc" if usable or nvcc is None else "nvcc")
 
 
-def _random(params: Any) -> list[Any]:
-    """Return inputs for a function, the same each time."""
-    random = np.random.default_rng(7)
-    inputs = []
-    for param in params:
-        shape, dtype = tuple(int(n) for n in param.ty.shape), str(param.ty.dtype)
-        if "float" in dtype:
-            inputs.append(random.standard_normal(shape).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype))
-        else:
-            inputs.append(random.integers(0, 2 if dtype == "bool" else 8, shape).astype(dtype))
-    return inputs
-
-
 def _expect(job: Expect) -> Expected | Unfit:
     """Write what the function makes of the inputs."""
     from tvm_xpiler.core.tir import compile_module, host_target, runtime
 
-    inputs = _random(job.original["main"].params)
+    inputs = random_inputs(job.original["main"].params)
     arguments = [runtime.tensor(a) for a in inputs]
     try:
         built = compile_module(_runnable(job.original), host_target())

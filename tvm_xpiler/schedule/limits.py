@@ -26,10 +26,10 @@ from tvm_xpiler.schedule.bounds import overrun
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.pipeline_limits import pipeline_limits
+from tvm_xpiler.schedule.unrolled_limits import unrolled_limits
 from tvm_xpiler.schedule.warp_limits import warp_limits
 
 _ASYNC = "software_pipeline_async_stages"
-_MAX_UNROLLED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,12 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     axes: dict[str, set[int]] = {}
     blocks: list[str] = []
     shared: list[tuple[str, frozenset[str]]] = []
-    worst: dict[str, tuple[int, tuple[str, ...]]] = dict.fromkeys(("vector", "bytes", "unrolled", "nested"), (0, ()))
-    _walk(nest, axes, blocks, worst, 1)
+    worst: dict[str, tuple[int, tuple[str, ...]]] = dict.fromkeys(("vector", "bytes", "nested"), (0, ()))
+    _walk(nest, axes, blocks, worst)
     _writers(nest, frozenset(), shared)
     held = _held(blocks) or ("root",)
     name = held[0]
-    long, wide, unrolled, nested = ((size, _held(list(under)) or held) for size, under in worst.values())
+    long, wide, nested = ((size, _held(list(under)) or held) for size, under in worst.values())
     if long[0] > MAX_VECTOR:
         said = f"block '{long[1][0]}' has a vector of {long[0]} elements; {MAX_VECTOR} are the most that pay"
         return Broken("vector", long[1], said, True)
@@ -129,9 +129,9 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     if nested[0]:
         said = f"a vectorized loop of block '{nested[1][0]}' holds more than one block, a vector or a thread axis"
         return Broken("nested", nested[1], said, False)
-    if unrolled[0] > _MAX_UNROLLED:
-        said = f"block '{unrolled[1][0]}' is unrolled {unrolled[0]} times; {_MAX_UNROLLED} are allowed"
-        return Broken("unrolled", unrolled[1], said, True)
+    unrolled = next(unrolled_limits(nest), None)
+    if unrolled is not None:
+        return Broken("unrolled", _held([unrolled[0]]), unrolled[1], True)
     if machine.kind == "cpu":
         return Broken("axis", held, f"block '{name}' is bound to threads of a GPU, on a CPU", False) if axes else None
     if not axes:
@@ -165,7 +165,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     return None
 
 
-def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[str, tuple[int, tuple[str, ...]]], unrolled: int) -> None:
+def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[str, tuple[int, tuple[str, ...]]]) -> None:
     """Collect the axes and blocks of a nest, and of what has a limit the largest, with the blocks under it."""
     kind = type(node).__name__
     if kind == "For":
@@ -173,21 +173,19 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
         if node.thread_binding is not None:
             axes.setdefault(str(node.thread_binding.thread_tag), set()).add(extent)
         name = LOOP_KINDS[int(node.kind)]
-        unrolled *= extent if name == "unrolled" else 1
         before = len(blocks)
-        _walk(node.body, axes, blocks, worst, unrolled)
-        found = {"unrolled": unrolled} if name == "unrolled" else {}
+        _walk(node.body, axes, blocks, worst)
         if name == "vector":
             found = {"nested": int(_parts(node.body)), "vector": extent, "bytes": extent * _widest(node.body)}
-        worst |= {key: (size, tuple(blocks[before:])) for key, size in found.items() if size > worst[key][0]}
+            worst |= {key: (size, tuple(blocks[before:])) for key, size in found.items() if size > worst[key][0]}
     elif kind == "SeqStmt":
         for child in node.seq:
-            _walk(child, axes, blocks, worst, unrolled)
+            _walk(child, axes, blocks, worst)
     elif kind == "SBlockRealize":
         blocks.append(str(node.block.name_hint))
-        _walk(node.block.body, axes, blocks, worst, unrolled)
+        _walk(node.block.body, axes, blocks, worst)
     elif kind == "IfThenElse":
-        _walk(node.then_case, axes, blocks, worst, unrolled)
+        _walk(node.then_case, axes, blocks, worst)
 
 
 def _outside(nest: Any) -> str | None:
