@@ -129,7 +129,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
     if nested[0]:
         said = f"a vectorized loop of block '{nested[1][0]}' holds more than one block, a vector or a thread axis"
         return Broken("nested", nested[1], said, False)
-    unrolled = next(unrolled_limits(nest), None)
+    unrolled = next(unrolled_limits(nest, machine.kind), None)
     if unrolled is not None:
         return Broken("unrolled", _held([unrolled[0]]), unrolled[1], True)
     if machine.kind == "cpu":

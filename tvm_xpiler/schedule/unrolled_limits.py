@@ -1,55 +1,124 @@
-"""How much of a nest may be unrolled: what is longer compiles for seconds, and does not fit where a processor keeps its instructions."""
+"""What may be unrolled: no more than compiles in time and fits where a processor keeps its instructions, and nothing that TVM gets wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
+from math import prod
 from typing import Any
 
+from tvm_xpiler.core.expressions import walk
 from tvm_xpiler.core.tir import LOOP_KINDS
 from tvm_xpiler.schedule.primitives import UNROLLS
 from tvm_xpiler.schedule.query import operations
 
+_IN_TEXT = {"serial", "unrolled"}  # kinds of loops whose bodies may stand in the code more than once
 _STEPS = 512
 _OPERATIONS = 2048  # as :func:`tvm_xpiler.schedule.query.operations` counts them, of all steps
 
+Leaf = tuple[Any, tuple[Any, ...], dict[Any, Any]]
+"""An innermost block, all loops around it, the outermost first, and what the iterators of blocks are bound to."""
 
-def unrolled_limits(nest: Any) -> Iterator[tuple[str, str]]:
-    """Yield block and message for each block of a nest that is unrolled too often, or is too long for it."""
-    for block, loops in _blocks(nest, ()):
-        steps = _steps(loops)
+
+def unrolled_limits(nest: Any, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield block and message for each block of a nest that is unrolled too often, is too long for it, or comes out wrong.
+
+    Args:
+        nest: A statement.
+        kind: Of the machine.
+    """
+    leaves = list(_leaves(nest, (), {}))
+    for block, loops, bindings in leaves:
+        name, unrolled = str(block.name_hint), _unrolled(loops)
+        steps = prod((int(loop.extent) for loop in unrolled), start=1)
         done = steps * operations(block.body)
         if steps > _STEPS:
-            yield str(block.name_hint), f"block '{block.name_hint}' is unrolled {steps} times; {_STEPS} are allowed"
+            yield name, f"block '{name}' is unrolled {steps} times; {_STEPS} are allowed"
         elif steps > 1 and done > _OPERATIONS:
-            yield str(block.name_hint), f"block '{block.name_hint}' is unrolled to {done} operations; {_OPERATIONS} are allowed"
+            yield name, f"block '{name}' is unrolled to {done} operations; {_OPERATIONS} are allowed"
+        stale = _stale((block, loops, bindings), leaves) if kind == "gpu" and unrolled else None
+        if stale is not None:
+            yield (
+                name,
+                f"block '{name}' converts vectors of '{stale}', which is written anew in each step that is unrolled; TVM reads it once",
+            )
 
 
-def _steps(loops: tuple[Any, ...]) -> int:
-    """Return how often a block stands in the code: by loops that are unrolled, and by those that TVM was asked to unroll up to a number of steps.
+def _unrolled(loops: tuple[Any, ...]) -> list[Any]:
+    """Return the loops whose bodies stand in the code once for each step, the innermost first.
 
-    Of the latter it takes as many as keep within the number, from inside.
+    Such are those that are unrolled, and of those that TVM was asked to unroll up to a number of steps as many as keep within it, from inside.
     """
     asked = max((int(loop.annotations.get(UNROLLS, 0)) for loop in loops), default=0)
-    steps, noted = 1, True
+    found, steps, noted = [], 1, True
     for loop in reversed(loops):
-        kind = LOOP_KINDS[int(loop.kind)]
-        extent = int(loop.extent) if hasattr(loop.extent, "value") else 0
-        noted = noted and kind in {"serial", "unrolled"} and 0 < steps * extent <= asked
+        kind, extent = LOOP_KINDS[int(loop.kind)], _extent(loop)
+        if kind not in _IN_TEXT:
+            continue
+        noted = noted and 0 < steps * extent <= asked
         if kind == "unrolled" or noted:
+            found.append(loop)
             steps *= extent
-    return steps
+    return found
 
 
-def _blocks(node: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield the innermost blocks with all loops around them, the outermost first."""
+def _stale(leaf: Leaf, leaves: list[Leaf]) -> str | None:
+    """Return a buffer of which TVM's CUDA code would hold the first value.
+
+    It names the operand of a converted vector, and takes the name again for the same text as long as the C scope that it opened last is open.
+    """
+    block, loops, bindings = leaf
+    store = block.body
+    converted = type(store).__name__ == "BufferStore" and any(type(e).__name__ == "Cast" for e in walk(store.value))
+    if not converted or not any(LOOP_KINDS[int(loop.kind)] == "vector" and _extent(loop) > 1 for loop in loops):
+        return None
+    scopes = _scopes(loops)
+    for _, around, _ in takewhile(lambda before: not before[0].same_as(block), leaves):
+        opened = _scopes(around)
+        if len(opened) > len(scopes) and all(a.same_as(b) for a, b in zip(opened, scopes, strict=False)):
+            return None
+    for loop in takewhile(lambda loop: not (scopes and loop.same_as(scopes[-1])), reversed(loops)):
+        if _extent(loop) == 1 or LOOP_KINDS[int(loop.kind)] not in _IN_TEXT:
+            continue
+        for buffer, at in ((region.source, region.region) for region in block.reads):
+            users = [(other, any(loop.same_as(a) for a in around)) for other, around, _ in leaves if _touches(other, buffer)]
+            written = any(within and any(buffer.same_as(r.source) for r in other.writes) for other, within in users)
+            compact = buffer.scope() != "global" and all(within for _, within in users)
+            if written and (compact or not any(_moves(r.min, loop.loop_var, bindings) for r in at)):
+                return str(buffer.name)
+    return None
+
+
+def _scopes(loops: tuple[Any, ...]) -> list[Any]:
+    """Return the loops that remain loops in C."""
+    unrolled = _unrolled(loops)
+    kept = [loop for loop in loops if LOOP_KINDS[int(loop.kind)] in _IN_TEXT and _extent(loop) != 1]
+    return [loop for loop in kept if not any(loop.same_as(other) for other in unrolled)]
+
+
+def _touches(block: Any, buffer: Any) -> bool:
+    return any(buffer.same_as(region.source) for region in (*block.reads, *block.writes))
+
+
+def _moves(e: Any, var: Any, bindings: dict[Any, Any]) -> bool:
+    """Say whether an index depends on a loop."""
+    return any(v.same_as(var) or (v in bindings and _moves(bindings[v], var, bindings)) for v in walk(e) if type(v).__name__ == "Var")
+
+
+def _extent(loop: Any) -> int:
+    return int(loop.extent) if hasattr(loop.extent, "value") else 0
+
+
+def _leaves(node: Any, loops: tuple[Any, ...], bindings: dict[Any, Any]) -> Iterator[Leaf]:
     kind = type(node).__name__
     if kind == "For":
-        yield from _blocks(node.body, (*loops, node))
+        yield from _leaves(node.body, (*loops, node), bindings)
     elif kind == "SeqStmt":
         for child in node.seq:
-            yield from _blocks(child, loops)
+            yield from _leaves(child, loops, bindings)
     elif kind == "IfThenElse":
-        yield from _blocks(node.then_case, loops)
+        yield from _leaves(node.then_case, loops, bindings)
     elif kind == "SBlockRealize":
-        within = list(_blocks(node.block.body, loops))
-        yield from within or [(node.block, loops)]
+        bound = bindings | {it.var: value for it, value in zip(node.block.iter_vars, node.iter_values, strict=True)}
+        within = list(_leaves(node.block.body, loops, bound))
+        yield from within or [(node.block, loops, bound)]

@@ -1,0 +1,56 @@
+"""What is unrolled: not too much of it, and nothing that TVM reads once where it should be read again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_xpiler.core.machines import gpu_machine
+from tvm_xpiler.core.targets import TargetSpec
+from tvm_xpiler.core.tir import IRModule, compile_module, source_only
+from tvm_xpiler.emit.simt import cuda_target
+from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.limits import broken_limit
+from tvm_xpiler.schedule.text import parse_plan
+
+_SLICES = """
+b = get_sblock("B", "main")
+c = get_sblock("C", "main")
+set_scope(b, 0, "shared")
+x, i, j = get_loops(c)
+bind(x, "blockIdx.x")
+outer, threads, lanes = split(j, [None, 32, 4])
+bind(threads, "threadIdx.x")
+vectorize(lanes)
+compute_at(b, i)
+_x, _i, jb = get_loops(b)
+rest, own = split(jb, [None, 32])
+bind(own, "threadIdx.x")
+unroll(rest)
+"""
+
+
+def _converted() -> IRModule:
+    """Return a function whose products are converted to halves: 8 x 4 x 128."""
+    from tvm import te
+
+    a = te.placeholder((8, 4, 128), name="A")
+    b = te.compute(a.shape, lambda x, i, j: a[x, i, j] * 2.0, name="B")
+    return IRModule({"main": te.create_prim_func([a, te.compute(a.shape, lambda x, i, j: b[x, i, j].astype("float16"), name="C")])})
+
+
+@pytest.mark.parametrize(("step", "stale"), [("", False), ("unroll(i)", True), ('annotate(x, "pragma_auto_unroll_max_step", 16)', True)])
+def test_a_slice_that_is_converted_is_read_in_each_step(step: str, stale: bool) -> None:
+    """TVM 0.27 takes the first slice four times where the loop of slices is unrolled; such plans are refused."""
+    explicit = '\nannotate(x, "pragma_unroll_explicit", 1)' if "annotate" in step else ""
+    plan = parse_plan(_SLICES + step + explicit)
+    done = apply(plan, _converted())
+    assert isinstance(done, Applied)
+    broken = broken_limit(done.schedule, gpu_machine("sm_90a"))
+    assert (broken is not None) == stale
+    with source_only():
+        text = compile_module(done.module, cuda_target(TargetSpec("cuda", "sm_90a"))).mod.imports[0].inspect_source()
+    reads, steps = text.count("float4 v_"), 1 if not stale else 4
+    assert (reads < steps) == stale
+    if broken is not None:
+        assert broken.limit == "unrolled"
+        assert "reads it once" in broken.message
