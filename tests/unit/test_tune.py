@@ -18,12 +18,12 @@ from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
 from tvm_xpiler.autotune.messages import Build, Run, Times, Tracker, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
-from tvm_xpiler.autotune.tensors import Output
+from tvm_xpiler.autotune.tensors import Output, Tensors, read_inputs, write_inputs, write_output
 from tvm_xpiler.autotune.worker import Bench, _Candidate, _runnable
 from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
-from tvm_xpiler.core.tir import IRModule, structurally_equal
+from tvm_xpiler.core.tir import IRModule, runtime, structurally_equal
 from tvm_xpiler.emit.llvm import llvm_target
 from tvm_xpiler.emit.simt import cuda_target
 from tvm_xpiler.schedule.apply import Applied, Replay, apply
@@ -348,16 +348,37 @@ def test_a_short_candidate_is_not_judged_by_one_call(sleeps: float, expected: li
 )
 def test_results_are_compared(tmp_path: Path, changed: dict[int, float], agrees: bool) -> None:
     want = np.array([0.0, math.inf, math.nan, 1.0, -3.0], np.float32)
-    want.tofile(tmp_path / "2")
+    write_output(tmp_path, 2, want)
     got = want.copy()
     for index, value in changed.items():
         got[index] = value
-    assert Output.read(tmp_path, 2, want).agrees(got) == agrees
+    assert Output.read(tmp_path, 2, want.dtype).agrees(got) == agrees
     finite = np.arange(5, dtype=np.int32)
-    finite.tofile(tmp_path / "0")
-    output = Output.read(tmp_path, 0, finite)
+    write_output(tmp_path, 0, finite)
+    output = Output.read(tmp_path, 0, finite.dtype)
     assert output.agrees(finite)
     assert not output.agrees(finite + 1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int8", "bool"])
+def test_inputs_are_shared_and_put_back(tmp_path: Path, dtype: str) -> None:
+    """Processes read the same inputs, and a candidate finds none that another one changed; of large results the last element counts, too."""
+    from tvm import te
+
+    a, b = te.placeholder((300, 70), dtype, name="A"), te.placeholder((), "int32", name="B")
+    params = te.create_prim_func([a, b]).params
+    inputs = write_inputs(tmp_path, params)
+    shared = read_inputs(tmp_path, params)
+    assert all(np.array_equal(one, other) for one, other in zip(inputs, shared, strict=True))
+    tensors = Tensors(shared, (0,), runtime.cpu())
+    tensors.fresh()[0].copyfrom(np.zeros_like(inputs[0]))
+    assert tensors.fresh()[0].numpy().tobytes() == inputs[0].tobytes()
+    write_output(tmp_path, 0, inputs[0])
+    output = Output.read(tmp_path, 0, inputs[0].dtype)
+    assert output.agrees(inputs[0])
+    changed = inputs[0].copy()
+    changed[-1, -1] = changed[-1, -1] == 0
+    assert output.agrees(changed) == bool(changed[-1, -1] == inputs[0][-1, -1])
 
 
 def test_bang_is_tuned_by_an_estimate(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import select
+import shutil
 import statistics
 import subprocess
 import sys
@@ -96,7 +97,7 @@ class Meter:
         self.workers, self.cold, self.tracker = workers, cold, tracker
         self._pool: list[_Worker] = []
         self._folder = tempfile.TemporaryDirectory(prefix="xpiler-meter-")
-        self._expected: dict[str, Expected | Unfit] = {}  # by hash of the original
+        self._expected: dict[str, Expected | Unfit] = {}  # by hash of the original, of the last one
         self._group = 0
 
     def __enter__(self) -> "Meter":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
@@ -126,7 +127,11 @@ class Meter:
         unfit: dict[int, Unfit] = {}
         key = str(structural_hash(original))
         folder = f"{self._folder.name}/{key}"
-        expected = self._expected.get(key) or self._expected.setdefault(key, self._expect(Expect(original, folder)))
+        if key not in self._expected:
+            for other in self._expected:
+                shutil.rmtree(f"{self._folder.name}/{other}", ignore_errors=True)
+            self._expected = {key: self._expect(Expect(original, folder))}
+        expected = self._expected[key]
         if isinstance(expected, Unfit):
             if on_result is not None:
                 for index in range(len(candidates)):

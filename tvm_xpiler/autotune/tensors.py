@@ -12,20 +12,44 @@ import numpy as np
 
 # how far results may part from those of the unscheduled function, as a share of their root mean square: sums have other orders
 _TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
-_CHUNK = 1 << 16  # elements that are compared at once, in a processor's cache
+_CHUNK = 1 << 13  # elements that are compared at once, in memory that is used again and again
 
 
-def random_inputs(params: Any) -> list[Any]:
-    """Return inputs for a function, the same each time."""
+def write_inputs(folder: Path, params: Any) -> list[Any]:
+    """Write random inputs for a function, the same each time, a file for each parameter, and return them."""
     random = np.random.default_rng(7)
     inputs = []
-    for param in params:
-        shape, dtype = tuple(int(n) for n in param.ty.shape), str(param.ty.dtype)
-        if "float" in dtype:
-            inputs.append(random.standard_normal(shape).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype))
+    for index, (shape, dtype) in enumerate(map(_kind, params)):
+        if dtype.kind in "fV":  # V: bfloat16, to NumPy
+            single = dtype if dtype.itemsize > 2 else np.float32
+            inputs.append(random.standard_normal(shape, single).astype(dtype, copy=False))
         else:
-            inputs.append(random.integers(0, 2 if dtype == "bool" else 8, shape).astype(dtype))
+            inputs.append(random.integers(0, 2 if dtype.kind == "b" else 8, shape).astype(dtype))
+        inputs[-1].tofile(_input(folder, index))
     return inputs
+
+
+def read_inputs(folder: Path, params: Any) -> list[Any]:
+    """Return the inputs that were written, in memory that processes share."""
+    return [np.memmap(_input(folder, i), dtype, "r").reshape(shape) for i, (shape, dtype) in enumerate(map(_kind, params))]
+
+
+def write_output(folder: Path, index: int, result: Any) -> None:
+    """Write what the function wrote to a parameter."""
+    result.tofile(_output(folder, index))
+
+
+def _kind(param: Any) -> tuple[tuple[int, ...], Any]:
+    dtype = str(param.ty.dtype)
+    return tuple(int(n) for n in param.ty.shape), np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+
+
+def _input(folder: Path, index: int) -> Path:
+    return folder / f"{index}.in"
+
+
+def _output(folder: Path, index: int) -> Path:
+    return folder / f"{index}.out"
 
 
 class Tensors:
@@ -65,9 +89,9 @@ class Output:
     scale: float
 
     @staticmethod
-    def read(folder: Path, index: int, like: Any) -> Output:
-        """Read what was written for a parameter like an array."""
-        want = np.memmap(folder / str(index), like.dtype, "r")
+    def read(folder: Path, index: int, dtype: Any) -> Output:
+        """Read what :func:`write_output` wrote."""
+        want = np.memmap(_output(folder, index), dtype, "r")
         count, total = 0, 0.0
         for chunk in _chunks(want):
             finite = chunk[np.isfinite(chunk)]

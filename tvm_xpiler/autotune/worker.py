@@ -18,7 +18,7 @@ from typing import Any
 
 from tvm_xpiler.autotune.launches import bindings_here, timer
 from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Times, Unfit, receive, send
-from tvm_xpiler.autotune.tensors import Output, Tensors, random_inputs
+from tvm_xpiler.autotune.tensors import Output, Tensors, read_inputs, write_inputs, write_output
 
 _CERTAIN = 1e-3  # seconds of one run that say how long a candidate takes; of a shorter one the call itself is a part
 _LONG = 1 << 30  # iterations of all blocks, from which on a function is not run unscheduled
@@ -65,8 +65,9 @@ class Bench:
             self._group = job.group
             self._built.clear()
         if self._folder != job.folder:
-            self._folder, self._inputs, self._tensors = job.folder, random_inputs(func.params), None
-            self._expected = [Output.read(Path(job.folder), i, self._inputs[i]) for i in job.outputs]
+            folder = Path(job.folder)
+            self._folder, self._inputs, self._tensors = job.folder, read_inputs(folder, func.params), None
+            self._expected = [Output.read(folder, i, self._inputs[i].dtype) for i in job.outputs]
         options: tuple[str, ...] = ()
         extra: tuple[tuple[tuple[int, ...], str], ...] = ()
         if kind == "cuda":
@@ -182,20 +183,23 @@ def _expect(job: Expect) -> Expected | Unfit:
     """Write what the function makes of the inputs."""
     from tvm_xpiler.core.tir import compile_module, host_target, runtime
 
-    inputs = random_inputs(job.original["main"].params)
-    arguments = [runtime.tensor(a) for a in inputs]
+    folder, params = Path(job.folder), job.original["main"].params
     try:
+        folder.mkdir(parents=True)
+        inputs = write_inputs(folder, params)
+        arguments = [runtime.tensor(a) for a in inputs]
         built = compile_module(_runnable(job.original), host_target())
+        built["main"](*arguments)
+        changed = []
+        for index, (before, tensor) in enumerate(zip(inputs, arguments, strict=True)):
+            after = tensor.numpy()
+            if before.tobytes() != after.tobytes():
+                write_output(folder, index, after)
+                changed.append(index)
+    except OSError as error:
+        return Unfit("expect", f"{folder}: {error.strerror}")
     except (RuntimeError, ValueError, TypeError) as error:
-        return Unfit("expect", f"the unscheduled function does not build: {_last_line(error)}")
-    built["main"](*arguments)
-    Path(job.folder).mkdir(parents=True)
-    changed = []
-    for index, (before, tensor) in enumerate(zip(inputs, arguments, strict=True)):
-        after = tensor.numpy()
-        if before.tobytes() != after.tobytes():
-            after.tofile(Path(job.folder) / str(index))
-            changed.append(index)
+        return Unfit("expect", f"the unscheduled function gives no results: {_last_line(error)}")
     return Expected(tuple(changed))
 
 
