@@ -6,6 +6,7 @@ each lane of a vector, which takes five to ten times as long.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -30,11 +31,41 @@ _ERFF_FAR = (-1.72853470e-5, 3.83197126e-4, -3.88396438e-3, 2.42546219e-2, -1.06
 _ERFF = (-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1)
 _ERFF_BEND = 0.927734375
 
+# Cephes again, ndtr.c: x * T(z) / U(z) with z = x * x up to 1, and 1 - exp(-z) * P(x) / Q(x) farther out; at 6 it rounds to 1.
+_ERF_T = (9.60497373987051638749e0, 9.00260197203842689217e1, 2.23200534594684319226e3, 7.00332514112805075473e3, 5.55923013010394962768e4)
+_ERF_U = (
+    1.0, 3.35617141647503099647e1, 5.21357949780152679795e2, 4.59432382970980127987e3, 2.26290000613890934246e4, 4.92673942608635921086e4,
+)  # fmt: skip
+_ERF_P = (
+    2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687e0, 4.86371970985681366614e1, 1.96520832956077098242e2,
+    5.26445194995477358631e2, 9.34528527171957607540e2, 1.02755188689515710272e3, 5.57535335369399327526e2,
+)  # fmt: skip
+_ERF_Q = (
+    1.0, 1.32281951154744992508e1, 8.67072140885989742329e1, 3.54937778887819891062e2, 9.75708501743205489753e2, 1.82390916687909736289e3,
+    2.24633760818710981792e3, 1.65666309194161350182e3, 5.57535340817727675546e2,
+)  # fmt: skip
+_ERF_BEND, _ERF_ONE = 1.0, 6.0
+
+# And logf.c and log.c: x = 2^n * (1 + m) with 1 + m about 1; m - m * m / 2 + m^3 * P(m), of doubles over Q(m).
+_LOGF = (
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
+    -2.4999993993e-1, 3.3333331174e-1,
+)  # fmt: skip
+_LOG_P = (
+    1.01875663804580931796e-4, 4.97494994976747001425e-1, 4.70579119878881725854e0, 1.44989225341610930846e1, 1.79368678507819816313e1,
+    7.70838733755885391666e0,
+)  # fmt: skip
+_LOG_Q = (
+    1.0, 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1, 7.11544750618563894466e1, 2.31251620126765340583e1,
+)  # fmt: skip
+_LOG_PARTS = (0.693359375, -2.121944400546905827679e-4)
+_SQUARE_ROOT_HALF = 0.70710678118654752440
+
 
 @lru_cache(maxsize=1)
 def install() -> None:
-    """Lower ``tanh``, ``exp`` and the ``erf`` of float32 so from now on in this process."""
-    for name, lowered in (("tanh", _tanh), ("exp", _exp), ("erf", _erf)):
+    """Lower ``tanh``, ``exp``, ``erf`` and ``log`` so from now on in this process."""
+    for name, lowered in (("tanh", _tanh), ("exp", _exp), ("erf", _erf), ("log", _log)):
         register_intrin_lowering(f"tirx.{name}", "llvm", f=lowered, level=99)
 
 
@@ -70,7 +101,7 @@ def _tanh(call: Any) -> Any:
     ratio = number.polynomial(_TANH_P, z) / number.polynomial(_TANH_Q, z) if wide else number.polynomial(_TANHF, z)
     size = tirx.abs(v)
     far = number(1.0) - number(2.0) / (_exponential(number, size + size) + number(1.0))
-    result = tirx.Select(size < number(_NEAR_ZERO), v + v * z * ratio, tirx.Select(v < number(0.0), -far, far))
+    result = tirx.Select(size < number(_NEAR_ZERO), v * (number(1.0) + z * ratio), tirx.Select(v < number(0.0), -far, far))
     return number.given_type(result)
 
 
@@ -96,10 +127,36 @@ def _exponential(number: _Numbers, x: Any) -> Any:
     return tirx.Select(tirx.EQ(x, x), scaled, x)
 
 
+def _log(call: Any) -> Any:
+    number = _Numbers(call.args[0])
+    integer, bias, shift = _layout(number)
+    least = 2.0 ** (2 - bias)
+    small = number.x < number(least)  # scaled, so that it has all digits
+    v = tirx.Select(small, number.x * number(2.0**64), number.x)
+    bits = tirx.reinterpret(integer, v)
+    exponent = tirx.shift_right(bits, tirx.const(shift, integer)) - tirx.const(bias - 1, integer)
+    fraction = tirx.bitwise_or(tirx.bitwise_and(bits, tirx.const((1 << shift) - 1, integer)), tirx.const((bias - 1) << shift, integer))
+    m = tirx.reinterpret(number.dtype, fraction)  # from a half to 1
+    low = m < number(_SQUARE_ROOT_HALF)
+    n = tirx.Cast(number.dtype, exponent) - tirx.Select(small, number(64.0), number(0.0)) - tirx.Select(low, number(1.0), number(0.0))
+    m = tirx.Select(low, m + m, m) - number(1.0)
+    z = m * m
+    p = number.polynomial(_LOGF, m) if number.element == "float32" else number.polynomial(_LOG_P, m) / number.polynomial(_LOG_Q, m)
+    result = m + (m * z * p + n * number(_LOG_PARTS[1]) - number(0.5) * z) + n * number(_LOG_PARTS[0])
+    result = tirx.Select(number.x < number(math.inf), result, number.x)
+    below = tirx.Select(tirx.EQ(number.x, number(0.0)), number(-math.inf), number(math.nan))
+    return number.given_type(tirx.Select(number.x > number(0.0), result, tirx.Select(tirx.EQ(number.x, number.x), below, number.x)))
+
+
+def _layout(number: _Numbers) -> tuple[str, int, int]:
+    """Return the type of a number's bits, the bias of its exponent, and the bits of its fraction."""
+    integer, bias, shift = ("int64", 1023, 52) if number.element == "float64" else ("int32", 127, 23)
+    return integer + number.lanes, bias, shift
+
+
 def _two_to(number: _Numbers, n: Any) -> Any:
     """Return two to the power of a whole number by its bits."""
-    integer, bias, shift = ("int64", 1023, 52) if number.element == "float64" else ("int32", 127, 23)
-    integer += number.lanes
+    integer, bias, shift = _layout(number)
     bits = tirx.shift_left(tirx.Cast(integer, n) + tirx.const(bias, integer), tirx.const(shift, integer))
     return tirx.reinterpret(number.dtype, bits)
 
@@ -107,10 +164,22 @@ def _two_to(number: _Numbers, n: Any) -> Any:
 def _erf(call: Any) -> Any:
     number = _Numbers(call.args[0])
     if number.element == "float64":
-        return call
+        return _erf_of_doubles(number)
     v = number.x
     size = tirx.abs(v)
     far = number(1.0) - _exponential(number, number.polynomial(_ERFF_FAR, size) * size - size)
     near = number.polynomial(_ERFF, v * v) * v + v
     result = tirx.Select(size > number(_ERFF_BEND), tirx.Select(v < number(0.0), -far, far), near)
     return number.given_type(result)
+
+
+def _erf_of_doubles(number: _Numbers) -> Any:
+    v = number.x
+    z = v * v
+    size = tirx.min(tirx.abs(v), number(_ERF_ONE))
+    near = size < number(_ERF_BEND)
+    over = tirx.Select(near, v * number.polynomial(_ERF_T, z), _exponential(number, -size * size) * number.polynomial(_ERF_P, size))
+    ratio = over / tirx.Select(near, number.polynomial(_ERF_U, z), number.polynomial(_ERF_Q, size))
+    far = number(1.0) - ratio
+    result = tirx.Select(near, ratio, tirx.Select(v < number(0.0), -far, far))
+    return tirx.Select(tirx.EQ(v, v), result, v)

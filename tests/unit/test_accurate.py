@@ -1,0 +1,56 @@
+"""Functions of vectors of floats: as good as the C library's, also where it is special, and no calls of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tvm_xpiler.core.accurate import install
+from tvm_xpiler.core.tir import IRModule, compile_module, host_target, runtime
+from tvm_xpiler.schedule.apply import new_schedule
+
+_SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 6.0, -6.0, 1e-30, 1e-40, 5e-324, 88.0, -87.0, 700.0, math.inf, -math.inf, math.nan]
+
+
+def _reference(name: str) -> Callable[[float], float]:
+    def computed(x: float) -> float:
+        try:
+            return float(getattr(math, name)(x))
+        except OverflowError:
+            return math.inf
+        except ValueError:  # Python's word for what C gives
+            return -math.inf if x == 0 else math.nan
+
+    return computed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "ulps"), [("exp", 2), ("tanh", 4), ("erf", 3), ("log", 2)])
+def test_functions_are_as_good_as_those_of_the_library(name: str, ulps: int, dtype: str) -> None:
+    """On this processor; in units of the last place of the right result, or of the smallest normal number."""
+    from tvm import te
+
+    install()
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(size=2000) * 3, rng.normal(size=500) * 1e-3, np.linspace(-100, 100, 486), _SPECIAL]).astype(dtype)
+    x = np.resize(x, 3008)
+    a = te.placeholder(x.shape, dtype, name="A")
+    sch = new_schedule(IRModule({"main": te.create_prim_func([a, te.compute(x.shape, lambda i: getattr(te, name)(a[i]), name="C")])}))
+    (loop,) = sch.get_loops(sch.get_sblock("C"))
+    sch.vectorize(sch.split(loop, [None, 8])[1])
+    built = compile_module(sch.mod, host_target())
+    given, got = runtime.tensor(x), runtime.empty(x.shape, dtype)
+    built["main"](given, got)
+    want = np.array([_reference(name)(float(v)) for v in x])
+    with np.errstate(over="ignore"):
+        rounded = want.astype(dtype)
+    finite = np.isfinite(rounded)
+    assert np.array_equal(got.numpy()[~finite], rounded[~finite], equal_nan=True)
+    far = np.abs(got.numpy()[finite].astype(np.float64) - want[finite])
+    unit = np.spacing(np.maximum(np.abs(rounded[finite]), np.finfo(dtype).tiny)).astype(np.float64)
+    assert (far / unit).max() <= ulps
+    assert np.array_equal(np.signbit(got.numpy()[x == 0]), np.signbit(rounded[x == 0]))
+    assert f"call {name}" not in " ".join(built.mod.inspect_source("asm").split()).replace("callq", "call")
