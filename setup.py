@@ -12,7 +12,7 @@ setup(
         **{name: ["py.typed"] for name in PACKAGES},
         "tvm_xpiler.core.semantics": ["*.h", "*.cpp"],
         "tvm_xpiler.batch": ["page.html"],
-        "cost_model": ["py.typed", "trained/*.json"],
+        "cost_model": ["py.typed", "trained/*.zip"],
         "schedule_llm": ["py.typed", "prompts/*.md", "prompts/families/*.md", "manual/*.md"],
     },
 )

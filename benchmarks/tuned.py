@@ -62,8 +62,7 @@ class Tuner:
 
     options: argparse.Namespace
     target: str
-    measured: int = 0
-    seconds: float = 0.0
+    spent: list[tuple[int, float]] = field(default_factory=list)  # candidates and seconds of each kernel
     problems: dict[str, int] = field(default_factory=dict)
     meter: Meter | None = None
 
@@ -93,7 +92,7 @@ class Tuner:
             print(f"{name}: {error.code} {error.message}", flush=True)
             return None
         wall = time.monotonic() - begin
-        self.measured, self.seconds = self.measured + len(found.trials), self.seconds + wall
+        self.spent.append((len(found.trials), wall))
         for trial in found.trials:
             if trial.problem:
                 self.problems[trial.problem[:100]] = self.problems.get(trial.problem[:100], 0) + 1
@@ -106,8 +105,9 @@ class Tuner:
 
     def summary(self) -> None:
         """Print the pace, and what went wrong with candidates."""
-        if self.seconds:
-            print(f"{60 * self.measured / self.seconds:.0f} candidates a minute")
+        for spent, which in ((self.spent, ""), (self.spent[1:], " after the first kernel, with which processes start")):
+            if spent:
+                print(f"{60 * sum(n for n, _ in spent) / sum(wall for _, wall in spent):.0f} candidates a minute{which}")
         for problem, count in sorted(self.problems.items(), key=lambda p: -p[1])[:8]:
             print(f"  {count} x {problem}")
 

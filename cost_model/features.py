@@ -1,4 +1,4 @@
-"""A scheduled program as numbers: loops, vectors, threads, footprints against the memories, traffic by level.
+"""A scheduled program as numbers, block by block: loops, vectors, threads, footprints against the memories, traffic by level.
 
 The idea is that of Ansor's per-store features (Zheng et al., OSDI 2020), with footprints and traffic computed for the machine's own levels.
 """
@@ -6,6 +6,7 @@ The idea is that of Ansor's per-store features (Zheng et al., OSDI 2020), with f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import log2, prod
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_model.inner_loops import INNER, Access, inner_loops
+from tvm_xpiler.core.expressions import walk
 from tvm_xpiler.core.kernels import DTYPE_BYTES
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
@@ -21,21 +23,26 @@ from tvm_xpiler.schedule.primitives import UNROLLS
 from tvm_xpiler.schedule.query import flat_strides, operations
 
 Vectors = npt.NDArray[np.float32]
+"""A candidate: blocks in rows, features in columns."""
 
+_BLOCKS = 8
 _ACCESSES = 3
-_BLOCKS = 3
 _LEVELS = 3
 
-PER_ACCESS = ("bytes", "innermost stride", "vector stride", "reuse inside", *(f"traffic {i}" for i in range(_LEVELS)))
+WHOLE = ("blocks", "nests", "all iterations", "estimate of all")
+PER_ACCESS = ("bytes", "element", "innermost stride", "vector stride", "reuse inside", *(f"traffic {i}" for i in range(_LEVELS)))
 PER_BLOCK = (
+    "estimate", "share", "loops in common",
     "iterations", "reduction", "parallel", "grid", "threads", "vector", "unrolled", "innermost", "loops", "operations", "guarded", "init inside",
-    "left to unroll",
+    "left to unroll", "again", "reads", "calls", "conversions", "divisions",
     *(f"access {i} {name}" for i in range(_ACCESSES) for name in PER_ACCESS), *(f"level {i} traffic" for i in range(_LEVELS)),
 )  # fmt: skip
-NAMES = ("blocks", "nests", "all iterations", "estimate", *(f"block {b} {name}" for b in range(_BLOCKS) for name in PER_BLOCK))
+NAMES = (*WHOLE, *PER_BLOCK)
 """The features of every machine, in order."""
-NAMES_CPU = (*NAMES, *(f"block {b} {name}" for b in range(_BLOCKS) for name in INNER))
+NAMES_CPU = (*NAMES, *INNER)
 """Those of a CPU."""
+ESTIMATE = NAMES.index("estimate")
+"""Where the logarithm of an estimate of a block's picoseconds stands."""
 
 
 @dataclass(slots=True)
@@ -54,22 +61,35 @@ class _Leaf:
     bindings: dict[Any, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Described:
+    leaf: _Leaf
+    accesses: list[Access]
+    seconds: float  # an estimate
+    row: list[float]  # from the iterations on
+
+
 def features(module: IRModule, machine: Machine) -> Vectors:
-    """Return the features of a scheduled module's ``main``, in the order of :data:`NAMES` or :data:`NAMES_CPU`; sizes are logarithms to base 2."""
+    """Return the features of a scheduled module's ``main``: a row for each block, those that seem to take the longest first, eight at most.
+
+    Columns are in the order of :data:`NAMES` or :data:`NAMES_CPU`; sizes are logarithms to base 2.
+    """
     leaves: list[_Leaf] = []
     nests = [0]
     _collect(module["main"].body, [], {}, leaves, nests)
-    described = [(*_block(leaf, accesses, machine), leaf, accesses) for leaf in leaves for accesses in [_accesses(leaf)]]
-    described.sort(key=lambda d: -d[0])
-    total = sum(2 ** d[1][0] for d in described)
-    estimate = sum(d[0] for d in described)
-    head = [float(len(leaves)), float(nests[0]), _log(total), _log(estimate * 1e9)]
-    rows = [d[1] for d in described[:_BLOCKS]]
-    rows += [[0.0] * len(PER_BLOCK)] * (_BLOCKS - len(rows))
-    if machine.kind == "cpu":
-        inner = [inner_loops(leaf.loops, leaf.block, leaf.bindings, accesses, machine) for *_, leaf, accesses in described[:_BLOCKS]]
-        rows += inner + [[0.0] * len(INNER)] * (_BLOCKS - len(inner))
-    return np.array(head + [x for row in rows for x in row], dtype=np.float32)
+    found = sorted((_described(leaf, machine) for leaf in leaves), key=lambda d: -d.seconds)
+    if not found:
+        return np.zeros((1, len(NAMES_CPU if machine.kind == "cpu" else NAMES)), np.float32)
+    total = sum(d.seconds for d in found)
+    whole = [float(len(found)), float(nests[0]), _log(sum(2 ** d.row[0] for d in found)), _log(total * 1e12)]
+    rows = []
+    for d in found[:_BLOCKS]:
+        common = max((_common(d.leaf, other) for other in leaves if other is not d.leaf), default=0)
+        row = [*whole, _log(d.seconds * 1e12), d.seconds / total, float(common), *d.row]
+        if machine.kind == "cpu":
+            row += inner_loops(d.leaf.loops, d.leaf.block, d.leaf.bindings, d.accesses, machine)
+        rows.append(row)
+    return np.array(rows, dtype=np.float32)
 
 
 def predicted(module: IRModule, machine: Machine, original: IRModule) -> float:
@@ -82,7 +102,7 @@ def predicted(module: IRModule, machine: Machine, original: IRModule) -> float:
         return MAKERS[machine.kind].estimate(module, machine, original)
     leaves: list[_Leaf] = []
     _collect(module["main"].body, [], {}, leaves, [0])
-    return sum(_block(leaf, _accesses(leaf), machine)[0] for leaf in leaves)
+    return sum(_described(leaf, machine).seconds for leaf in leaves)
 
 
 def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: list[_Leaf], nests: list[int]) -> None:
@@ -112,13 +132,19 @@ def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: li
         _collect(node.then_case, loops, bindings, leaves, nests)
 
 
+def _common(a: _Leaf, b: _Leaf) -> int:
+    """Return how many loops of more than one step are around both blocks."""
+    both = takewhile(lambda pair: pair[0] is pair[1], zip(a.loops, b.loops, strict=False))
+    return sum(loop.extent > 1 for loop, _ in both)
+
+
 def _log(x: float) -> float:
     return log2(max(x, 1.0))
 
 
-def _block(leaf: _Leaf, accesses: list[Access], machine: Machine) -> tuple[float, list[float]]:
-    """Return an estimate of the block's time in seconds, to order blocks by, and its features."""
-    loops, block = leaf.loops, leaf.block
+def _described(leaf: _Leaf, machine: Machine) -> _Described:
+    """Return what does not depend on other blocks: the features of :data:`PER_BLOCK` from ``iterations`` on."""
+    loops, block, accesses = leaf.loops, leaf.block, _accesses(leaf)
     extents = [loop.extent for loop in loops]
     iterations = float(prod(extents, start=1))
 
@@ -136,7 +162,7 @@ def _block(leaf: _Leaf, accesses: list[Access], machine: Machine) -> tuple[float
     for size, width, strides in accesses:
         feet = [_footprint(size, width, strides, extents, depth) for depth in range(len(loops) + 1)]
         per_access.append(feet)
-    for number, (size, _, strides) in enumerate(accesses):
+    for number, (size, width, strides) in enumerate(accesses):
         traffic = []
         for level, capacity in enumerate(sizes):
             depth = next((d for d in range(len(loops) + 1) if sum(f[d] for f in per_access) <= capacity), len(loops))
@@ -147,19 +173,29 @@ def _block(leaf: _Leaf, accesses: list[Access], machine: Machine) -> tuple[float
             inner = _stride_class(strides[-1] if strides else None)
             lane = _stride_class(strides[vector]) if vector is not None else -1.0
             reuse = _log(prod((n for n, s in zip(extents, strides, strict=True) if s == 0), start=1))
-            rows += [_log(size), inner, lane, reuse, *traffic]
+            rows += [_log(size), float(width), inner, lane, reuse, *traffic]
     rows += [0.0] * (len(PER_ACCESS) * (_ACCESSES - min(len(accesses), _ACCESSES)))
     parallel = min(share("parallel"), machine.cores) if machine.kind == "cpu" else min(share("blockIdx"), machine.cores)
     lanes = min(share("vector"), machine.lanes) if machine.kind == "cpu" else min(share("threadIdx"), 4 * machine.lanes)
     rate = machine.flops / machine.cores / machine.lanes
     seconds = max(iterations * work / max(rate * parallel * lanes, 1.0), level_traffic[-1] / machine.bandwidth)
     init = 1.0 if block.init is not None else 0.0
+    again = iterations / reduction / max(1.0, accesses[0][0] / accesses[0][1]) if accesses else 1.0
     head = [
         _log(iterations), _log(reduction), _log(share("parallel")), _log(share("blockIdx")), _log(share("threadIdx")), _log(share("vector")),
         _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(work), 1.0 if leaf.guarded else 0.0, init,
-        _log(max((n.unrolls for n in loops), default=0)),
+        _log(max((n.unrolls for n in loops), default=0)), _log(again), float(len(block.reads)), *_kinds(leaf),
     ]  # fmt: skip
-    return seconds, head + rows + [_log(t) for t in level_traffic]
+    return _Described(leaf, accesses, seconds, head + rows + [_log(t) for t in level_traffic])
+
+
+def _kinds(leaf: _Leaf) -> list[float]:
+    """Count a block's calls, its conversions, and the divisions in its indices and its iterators."""
+    store = leaf.block.body
+    value, indices = (store.value, list(store.indices)) if type(store).__name__ == "BufferStore" else (None, [])
+    inside = [type(e).__name__ for e in walk(value)] if value is not None else []
+    bound = [type(e).__name__ for index in (*indices, *leaf.bindings.values()) for e in walk(index)]
+    return [float(inside.count("Call")), float(inside.count("Cast")), float(sum(k in {"FloorDiv", "FloorMod"} for k in (*inside, *bound)))]
 
 
 def _extent(it: Any) -> int:

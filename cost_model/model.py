@@ -6,28 +6,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZIP_LZMA, BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
 import xgboost
 
+from cost_model.additive import Blocks, pairwise
 from cost_model.features import NAMES, NAMES_CPU, Vectors
 from tvm_xpiler.core.errors import ConfigError
 
-_PARAMETERS = {
-    "objective": "rank:pairwise",
-    "lambdarank_pair_method": "mean",  # XGBoost's default looks at the top alone, and orders the rest badly
-    "lambdarank_num_pair_per_sample": 32,
-    "eta": 0.15,
-    "max_depth": 6,
-    "min_child_weight": 2,
-    "subsample": 0.9,
-    "seed": 1,
-    "nthread": 1,
-}
-_ROUNDS = 200
-_MORE_ROUNDS = 40  # on top of trees that were learned before
-_FORMAT = 1
+_PARAMETERS = {"base_score": 0.0, "subsample": 0.9, "seed": 1, "nthread": 1}
+_MANY = 4096  # measurements
+_OF_MANY = {"max_depth": 8, "eta": 0.06, "min_child_weight": 4, "colsample_bytree": 0.7}
+_OF_FEW = {"max_depth": 6, "eta": 0.15, "min_child_weight": 0.1}
+_ROUNDS, _FEW_ROUNDS, _MORE_ROUNDS = 500, 200, 40  # of many, of few, and on top of trees that were learned before
+_FORMAT = 2
+_ABOUT = "about.json"
 _SHIPPED = Path(__file__).parent / "trained"
 
 
@@ -51,35 +46,35 @@ class Quality:
 class CostModel:
     """Scores candidates of a task; higher is faster. Scores of different tasks are not comparable.
 
-    It keeps what it was given, by task, and is trained anew at each update, on top of the trees that it was loaded with: thousands of rows
-    take well under a second.
+    It keeps what it was given, by task, and learns it anew at each update, on top of the trees that it was loaded with: a search's
+    measurements take some tens of milliseconds.
     """
 
     def __init__(self) -> None:
         self._rows: dict[str, list[tuple[Vectors, float]]] = {}
-        self._loaded: xgboost.Booster | None = None
-        self._booster: xgboost.Booster | None = None
+        self._loaded: tuple[xgboost.Booster, ...] = ()
+        self._own: tuple[xgboost.Booster, ...] = ()  # one that stands on those
 
     @staticmethod
     def pretrained(kind: str) -> CostModel:
         """Return the model that is shipped for a kind of machine (``cpu`` or ``gpu``); a new one where there is none."""
-        path = _SHIPPED / f"{kind}.json"
+        path = _SHIPPED / f"{kind}.zip"
         return CostModel.load(path) if path.exists() else CostModel()
 
     def take(self, other: CostModel) -> None:
         """Become what another model has learned; measurements of this one are forgotten."""
-        self._rows, self._loaded, self._booster = {}, other._booster, other._booster
+        self._rows, self._loaded, self._own = {}, (*other._loaded, *other._own), ()
 
     @property
     def trained(self) -> bool:
-        return self._booster is not None
+        return bool(self._loaded or self._own)
 
     def update(self, task: str, rows: Sequence[Vectors], seconds: Sequence[float]) -> None:
         """Add measurements of one task and train again.
 
         Args:
             task: A key of the workload and the machine.
-            rows: Features of each candidate.
+            rows: Features of each candidate, a row for each block.
             seconds: Time of each; infinity for one that did not run.
         """
         self.learn([(task, rows, seconds)])
@@ -88,27 +83,26 @@ class CostModel:
         """Add measurements of several tasks, as :meth:`update` does of one, and train once."""
         for task, rows, seconds in measured:
             self._rows.setdefault(task, []).extend(zip(rows, map(float, seconds), strict=True))
-        groups = [known for known in self._rows.values() if len(known) > 1]
+        groups = [known for known in self._rows.values() if len(known) > 1 and any(np.isfinite(t) for _, t in known)]
         if not groups:
             return
-        data = np.stack([row for known in groups for row, _ in known])
-        labels = np.concatenate([_labels(np.array([t for _, t in known])) for known in groups])
-        matrix = xgboost.DMatrix(data, label=labels)
-        matrix.set_group([len(known) for known in groups])
-        rounds = _ROUNDS if self._loaded is None else _MORE_ROUNDS
-        self._booster = xgboost.train(_PARAMETERS, matrix, num_boost_round=rounds, xgb_model=self._loaded)
+        blocks = Blocks.of([row for known in groups for row, _ in known])
+        objective = pairwise(blocks, [[t for _, t in known] for known in groups])
+        more, rounds = (_OF_MANY, _ROUNDS) if blocks.count >= _MANY else (_OF_FEW, _MORE_ROUNDS if self._loaded else _FEW_ROUNDS)
+        matrix = xgboost.DMatrix(blocks.rows, label=np.zeros(len(blocks.rows)), base_margin=_margins(blocks, self._loaded))
+        self._own = (xgboost.train(_PARAMETERS | more, matrix, rounds, obj=objective),)
 
     def scores(self, rows: Sequence[Vectors]) -> npt.NDArray[np.float64]:
-        """Return a score for each row; zeros before the first training.
+        """Return a score for each candidate, the logarithm of how many run in a time; zeros before the first training.
 
         Raises:
             ConfigError: XP001 where it learned from another kind of machine.
         """
-        if self._booster is None or not rows:
+        if not self.trained or not rows:
             return np.zeros(len(rows))
-        if self._booster.num_features() != len(rows[0]):
-            raise ConfigError("XP001", "the cost model is of another kind of machine")
-        return np.asarray(self._booster.predict(xgboost.DMatrix(np.stack(rows))), dtype=np.float64)
+        blocks = Blocks.of(rows)
+        times, _ = blocks.summed(_margins(blocks, (*self._loaded, *self._own)))
+        return -times
 
     def quality(self, rows: Sequence[Vectors], seconds: Sequence[float], k: int = 8) -> Quality:
         """Return how well the model orders measured candidates of one task."""
@@ -120,15 +114,16 @@ class CostModel:
         Raises:
             ConfigError: XP001 when the file cannot be written, XP603 when nothing was learned.
         """
-        if self._booster is None:
+        every = (*self._loaded, *self._own)
+        if not every:
             raise ConfigError("XP603", "the cost model has learned nothing yet")
-        content = {
-            "format": _FORMAT,
-            "features": list(_names(self._booster.num_features())),
-            "trees": json.loads(self._booster.save_raw("json")),
-        }
+        about = {"format": _FORMAT, "features": _names(every[0].num_features()), "parts": len(every)}
         try:
-            path.write_text(json.dumps(content))
+            with ZipFile(part := path.with_name(f"{path.name}.part"), "w", ZIP_LZMA) as archive:
+                archive.writestr(_ABOUT, json.dumps(about))
+                for number, booster in enumerate(every):
+                    archive.writestr(f"{number}.ubj", bytes(booster.save_raw("ubj")))
+            part.replace(path)
         except OSError as error:
             raise ConfigError("XP001", f"{path}: {error.strerror}") from None
 
@@ -139,14 +134,14 @@ class CostModel:
         Raises:
             ConfigError: XP001 when it cannot be read, or has other features than this version.
         """
+        model = CostModel()
         try:
-            content = json.loads(path.read_text())
-            if content["format"] != _FORMAT or content["features"] not in (list(NAMES), list(NAMES_CPU)):
-                raise ConfigError("XP001", f"{path}: a cost model of another version")
-            model = CostModel()
-            model._loaded = model._booster = xgboost.Booster()
-            model._booster.load_model(bytearray(json.dumps(content["trees"]).encode()))
-        except (OSError, ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
+            with ZipFile(path) as archive:
+                about = json.loads(archive.read(_ABOUT))
+                if about["format"] != _FORMAT or about["features"] not in (list(NAMES), list(NAMES_CPU)):
+                    raise ConfigError("XP001", f"{path}: a cost model of another version")
+                model._loaded = tuple(xgboost.Booster(model_file=bytearray(archive.read(f"{n}.ubj"))) for n in range(about["parts"]))
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile, xgboost.core.XGBoostError) as error:
             raise ConfigError("XP001", f"{path}: {getattr(error, 'strerror', None) or 'no cost model'}") from None
         return model
 
@@ -155,13 +150,14 @@ def _names(count: int) -> tuple[str, ...]:
     return NAMES_CPU if count == len(NAMES_CPU) else NAMES
 
 
-def _labels(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    """Return grades 0 to 31, the fastest highest, by time relative to the best: the top is told apart more finely than the rest."""
-    best = float(np.min(seconds))
-    if not np.isfinite(best):
-        return np.zeros(len(seconds), dtype=np.int32)
-    relative = np.where(np.isfinite(seconds), best / np.maximum(seconds, 1e-12), 0.0)
-    return np.clip(np.round(31 * np.sqrt(relative)), 0, 31).astype(np.int32)
+def _margins(blocks: Blocks, boosters: Sequence[xgboost.Booster]) -> npt.NDArray[np.float32]:
+    """Return logarithms of the blocks' times: what trees add to the estimates."""
+    margins = blocks.estimates.astype(np.float32)
+    for booster in boosters:
+        if booster.num_features() != blocks.rows.shape[1]:
+            raise ConfigError("XP001", "the cost model is of another kind of machine")
+        margins = booster.predict(xgboost.DMatrix(blocks.rows, base_margin=margins), output_margin=True)
+    return margins
 
 
 def quality(scores: npt.NDArray[np.float64], seconds: Sequence[float], k: int = 8) -> Quality:

@@ -36,12 +36,12 @@ def _dense(n: int, constant: float = 0.0) -> IRModule:
 def test_a_loaded_model_is_built_upon(tmp_path: Path) -> None:
     """What was learned of one task is not lost when another is measured."""
     rng = np.random.default_rng(1)
-    rows = [rng.random(len(NAMES)).astype(np.float32) for _ in range(120)]
-    first, second = ([1e-3 * (1 + 3 * float(r[place])) for r in rows] for place in (4, 9))
+    rows = [rng.random((1, len(NAMES))).astype(np.float32) for _ in range(120)]
+    first, second = ([1e-3 * (1 + 3 * float(r[0, place])) for r in rows] for place in (14, 29))
     model = CostModel()
     model.update("one", rows, first)
-    model.save(tmp_path / "model.json")
-    again = CostModel.load(tmp_path / "model.json")
+    model.save(tmp_path / "model.zip")
+    again = CostModel.load(tmp_path / "model.zip")
     again.update("two", rows[:20], second[:20])
     alone = CostModel()
     alone.update("two", rows[:20], second[:20])
@@ -94,10 +94,10 @@ def test_stock_metaschedule_ranks_and_measures_with_ours(tmp_path: Path) -> None
     ranking.update(context, candidates, results[:-1])
     assert model.trained
     assert np.any(ranking.predict(context, candidates))
-    ranking.save(str(tmp_path / "model.json"))
+    ranking.save(str(tmp_path / "model.zip"))
     other = CostModel()
-    as_metaschedule(other, host_machine()).load(str(tmp_path / "model.json"))
-    rows = [np.ones(len(NAMES_CPU), np.float32)]
+    as_metaschedule(other, host_machine()).load(str(tmp_path / "model.zip"))
+    rows = [np.ones((2, len(NAMES_CPU)), np.float32)]
     assert np.array_equal(other.scores(rows), model.scores(rows))
 
 
@@ -116,5 +116,5 @@ def test_models_are_shipped(kind: str, target: str) -> None:
 
 def test_a_model_of_another_kind_of_machine_is_said_to_be_one() -> None:
     with pytest.raises(ConfigError, match="another kind of machine"):
-        CostModel.pretrained("gpu").scores([np.ones(len(NAMES_CPU), np.float32)])
-    assert np.any(CostModel.pretrained("gpu").scores([np.ones(len(NAMES), np.float32)]))
+        CostModel.pretrained("gpu").scores([np.ones((2, len(NAMES_CPU)), np.float32)])
+    assert np.any(CostModel.pretrained("gpu").scores([np.ones((2, len(NAMES)), np.float32)]))
