@@ -12,11 +12,10 @@ from typing import Any
 
 from tvm_xpiler.core.tir import register_intrin_lowering, tirx
 
-# S. L. Moshier, Cephes Mathematical Library: x + x * z * P(z) / Q(z) with z = x * x, for |x| < 0.625; tanhf.c has no Q, tanh.c has both.
+# S. L. Moshier, Cephes Mathematical Library, tanhf.c: x + x * z * P(z) with z = x * x, for |x| < 0.625.
 _TANHF = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-_TANH_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
-_TANH_Q = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 _NEAR_ZERO = 0.625
+_TANH_ONE = 44.0  # of doubles twice as large the result rounds to 1
 
 # The same library's expf.c and exp.c: x = n * log(2) + r; 1 + r + r * r * P(r), or 1 + 2 * r * P(z) / (Q(z) - r * P(z)) with z = r * r.
 _EXPF = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
@@ -24,6 +23,7 @@ _LOG2F = (0.693359375, -2.12194440e-4)
 _EXP_P = (1.26177193074810590878e-4, 3.02994407707441961300e-2, 9.99999999999999999910e-1)
 _EXP_Q = (3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000005e0)
 _LOG2 = (6.93145751953125e-1, 1.42860682030941723212e-6)
+_LOG2_E = 1.44269504088896341
 _RANGE = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}  # beyond, the result is zero or infinite
 
 # N. Juffa, "Efficient implementation of erff": a polynomial in x * x, and 1 - exp of one in |x| farther out; errors under one unit in the last place.
@@ -96,13 +96,16 @@ class _Numbers:
 def _tanh(call: Any) -> Any:
     number = _Numbers(call.args[0])
     v = number.x
-    z = v * v
-    wide = number.element == "float64"
-    ratio = number.polynomial(_TANH_P, z) / number.polynomial(_TANH_Q, z) if wide else number.polynomial(_TANHF, z)
     size = tirx.abs(v)
+    if number.element == "float64":
+        n, p, q = _parts(number, tirx.min(tirx.max(v + v, number(-_TANH_ONE)), number(_TANH_ONE)))
+        power = _two_to(number, n)
+        less, more = power - number(1.0), power + number(1.0)  # of exp(2 * x) = power * (q + p) / (q - p), in one division
+        return tirx.Select(size > number(0.0), (less * q + more * p) / (more * q + less * p), v)
+    z = v * v
     far = number(1.0) - number(2.0) / (_exponential(number, size + size) + number(1.0))
-    result = tirx.Select(size < number(_NEAR_ZERO), v * (number(1.0) + z * ratio), tirx.Select(v < number(0.0), -far, far))
-    return number.given_type(result)
+    near = v * (number(1.0) + z * number.polynomial(_TANHF, z))
+    return number.given_type(tirx.Select(size < number(_NEAR_ZERO), near, tirx.Select(v < number(0.0), -far, far)))
 
 
 def _exp(call: Any) -> Any:
@@ -113,18 +116,24 @@ def _exp(call: Any) -> Any:
 def _exponential(number: _Numbers, x: Any) -> Any:
     low, high = _RANGE[number.element]
     held = tirx.min(tirx.max(x, number(low)), number(high))
-    n = tirx.floor(held * number(1.44269504088896341) + number(0.5))
     if number.element == "float64":
-        r = held - n * number(_LOG2[0]) - n * number(_LOG2[1])
-        z = r * r
-        p = r * number.polynomial(_EXP_P, z)
-        result = number(1.0) + number(2.0) * p / (number.polynomial(_EXP_Q, z) - p)
+        n, p, q = _parts(number, held)
+        result = number(1.0) + number(2.0) * p / (q - p)
     else:
+        n = tirx.floor(held * number(_LOG2_E) + number(0.5))
         r = held - n * number(_LOG2F[0]) - n * number(_LOG2F[1])
         result = number.polynomial(_EXPF, r) * (r * r) + r + number(1.0)
     half = tirx.floor(n * number(0.5))  # in two steps, for results that are no normal numbers
     scaled = result * _two_to(number, half) * _two_to(number, n - half)
     return tirx.Select(tirx.EQ(x, x), scaled, x)
+
+
+def _parts(number: _Numbers, x: Any) -> tuple[Any, Any, Any]:
+    """Return n, p and q of doubles: exp(x) = 2^n * (q + p) / (q - p)."""
+    n = tirx.floor(x * number(_LOG2_E) + number(0.5))
+    r = x - n * number(_LOG2[0]) - n * number(_LOG2[1])
+    z = r * r
+    return n, r * number.polynomial(_EXP_P, z), number.polynomial(_EXP_Q, z)
 
 
 def _log(call: Any) -> Any:
