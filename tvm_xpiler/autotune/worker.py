@@ -185,7 +185,7 @@ def _expect(job: Expect) -> Expected | Unfit:
 
     folder, params = Path(job.folder), job.original["main"].params
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         inputs = write_inputs(folder, params)
         arguments = [runtime.tensor(a) for a in inputs]
         built = compile_module(_runnable(job.original), host_target())
