@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_xpiler.core.machines import gpu_machine
+from tvm_xpiler.core.machines import gpu_machine, host_machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import IRModule, compile_module, source_only
 from tvm_xpiler.emit.simt import cuda_target
@@ -54,3 +54,24 @@ def test_a_slice_that_is_converted_is_read_in_each_step(step: str, stale: bool) 
     if broken is not None:
         assert broken.limit == "unrolled"
         assert "reads it once" in broken.message
+
+
+@pytest.mark.parametrize(("steps", "allowed"), [(16, True), (32, False)])
+def test_long_steps_are_unrolled_less_often(steps: int, allowed: bool) -> None:
+    """Each step is eight calls, of ten operations each, and more."""
+    from tvm import te
+
+    a = te.placeholder((steps, 64), name="A")
+
+    def long(i: object, j: object) -> object:
+        value = a[i, j]
+        for _ in range(8):
+            value = te.exp(value) * 0.5 + 0.25
+        return value
+
+    module = IRModule({"main": te.create_prim_func([a, te.compute(a.shape, long, name="B")])})
+    done = apply(parse_plan("unroll(B.i)"), module)
+    assert isinstance(done, Applied)
+    broken = broken_limit(done.schedule, host_machine())
+    assert (broken is None) == allowed
+    assert broken is None or (broken.limit == "unrolled" and "operations" in broken.message)
