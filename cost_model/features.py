@@ -5,7 +5,7 @@ The idea is that of Ansor's per-store features (Zheng et al., OSDI 2020), with f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from math import log2, prod
 from typing import Any
@@ -20,7 +20,7 @@ from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.tir import LOOP_KINDS, IRModule, tirx
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.primitives import UNROLLS
-from tvm_xpiler.schedule.query import flat_strides, operations
+from tvm_xpiler.schedule.query import Leaf, flat_strides, leaves, operations
 
 Vectors = npt.NDArray[np.float32]
 """A candidate: blocks in rows, features in columns."""
@@ -45,25 +45,24 @@ ESTIMATE = NAMES.index("estimate")
 """Where the logarithm of an estimate of a block's picoseconds stands."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Loop:
     var: Any
     extent: int
     kind: str  # serial, parallel, vector, unrolled, or a thread tag
-    unrolls: int = 0  # steps of the loops below that the compiler is asked to unroll
+    unrolls: int  # steps of the loops below that the compiler is asked to unroll
+
+    @staticmethod
+    def of(node: Any) -> _Loop:
+        bound = node.thread_binding
+        kind = LOOP_KINDS[int(node.kind)] if bound is None else str(bound.thread_tag)
+        return _Loop(node.loop_var, int(node.extent) if hasattr(node.extent, "value") else 1, kind, int(node.annotations.get(UNROLLS, 0)))
 
 
-@dataclass(slots=True)
-class _Leaf:
-    block: Any
-    guarded: bool
-    loops: list[_Loop]
-    bindings: dict[Any, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Described:
-    leaf: _Leaf
+    leaf: Leaf
+    loops: list[_Loop]
     accesses: list[Access]
     seconds: float  # an estimate
     row: list[float]  # from the iterations on
@@ -74,20 +73,18 @@ def features(module: IRModule, machine: Machine) -> Vectors:
 
     Columns are in the order of :data:`NAMES` or :data:`NAMES_CPU`; sizes are logarithms to base 2.
     """
-    leaves: list[_Leaf] = []
-    nests = [0]
-    _collect(module["main"].body, [], {}, leaves, nests)
-    found = sorted((_described(leaf, machine) for leaf in leaves), key=lambda d: -d.seconds)
+    found = sorted((_described(leaf, machine) for leaf in leaves(module["main"].body)), key=lambda d: -d.seconds)
     if not found:
         return np.zeros((1, len(NAMES_CPU if machine.kind == "cpu" else NAMES)), np.float32)
     total = sum(d.seconds for d in found)
-    whole = [float(len(found)), float(nests[0]), _log(sum(2 ** d.row[0] for d in found)), _log(total * 1e12)]
+    nests = {d.loops[0].var for d in found if d.loops}
+    whole = [float(len(found)), float(len(nests)), _log(sum(2 ** d.row[0] for d in found)), _log(total * 1e12)]
     rows = []
     for d in found[:_BLOCKS]:
-        common = max((_common(d.leaf, other) for other in leaves if other is not d.leaf), default=0)
+        common = max((_common(d.loops, other.loops) for other in found if other is not d), default=0)
         row = [*whole, _log(d.seconds * 1e12), d.seconds / total, float(common), *d.row]
         if machine.kind == "cpu":
-            row += inner_loops(d.leaf.loops, d.leaf.block, d.leaf.bindings, d.accesses, machine)
+            row += inner_loops(d.loops, d.leaf.block, d.leaf.bindings, d.accesses, machine)
         rows.append(row)
     return np.array(rows, dtype=np.float32)
 
@@ -100,41 +97,12 @@ def predicted(module: IRModule, machine: Machine, original: IRModule) -> float:
     """
     if machine.kind in MAKERS:
         return MAKERS[machine.kind].estimate(module, machine, original)
-    leaves: list[_Leaf] = []
-    _collect(module["main"].body, [], {}, leaves, [0])
-    return sum(_described(leaf, machine).seconds for leaf in leaves)
+    return sum(_described(leaf, machine).seconds for leaf in leaves(module["main"].body))
 
 
-def _collect(node: Any, loops: list[_Loop], bindings: dict[Any, Any], leaves: list[_Leaf], nests: list[int]) -> None:
-    kind = type(node).__name__
-    if kind == "For":
-        said = LOOP_KINDS[int(node.kind)]
-        if node.thread_binding is not None:
-            said = str(node.thread_binding.thread_tag)
-        if not loops:
-            nests[0] += 1
-        extent = int(node.extent) if hasattr(node.extent, "value") else 1
-        unrolls = int(node.annotations.get(UNROLLS, 0))
-        _collect(node.body, [*loops, _Loop(node.loop_var, extent, said, unrolls)], bindings, leaves, nests)
-    elif kind == "SeqStmt":
-        for child in node.seq:
-            _collect(child, loops, bindings, leaves, nests)
-    elif kind == "SBlockRealize":
-        inner = dict(bindings)
-        for it, value in zip(node.block.iter_vars, node.iter_values, strict=True):
-            inner[it.var] = value
-        before = len(leaves)
-        _collect(node.block.body, loops, inner, leaves, nests)
-        if len(leaves) == before and node.block.name_hint != "root":
-            guarded = not (hasattr(node.predicate, "value") and int(node.predicate) == 1)
-            leaves.append(_Leaf(node.block, guarded, loops, inner))
-    elif kind == "IfThenElse":
-        _collect(node.then_case, loops, bindings, leaves, nests)
-
-
-def _common(a: _Leaf, b: _Leaf) -> int:
+def _common(a: list[_Loop], b: list[_Loop]) -> int:
     """Return how many loops of more than one step are around both blocks."""
-    both = takewhile(lambda pair: pair[0] is pair[1], zip(a.loops, b.loops, strict=False))
+    both = takewhile(lambda pair: pair[0].var.same_as(pair[1].var), zip(a, b, strict=False))
     return sum(loop.extent > 1 for loop, _ in both)
 
 
@@ -142,9 +110,10 @@ def _log(x: float) -> float:
     return log2(max(x, 1.0))
 
 
-def _described(leaf: _Leaf, machine: Machine) -> _Described:
+def _described(leaf: Leaf, machine: Machine) -> _Described:
     """Return what does not depend on other blocks: the features of :data:`PER_BLOCK` from ``iterations`` on."""
-    loops, block, accesses = leaf.loops, leaf.block, _accesses(leaf)
+    loops, block, accesses = [_Loop.of(node) for node in leaf.loops], leaf.block, _accesses(leaf)
+    guarded = not (hasattr(leaf.predicate, "value") and int(leaf.predicate) == 1)
     extents = [loop.extent for loop in loops]
     iterations = float(prod(extents, start=1))
 
@@ -183,13 +152,13 @@ def _described(leaf: _Leaf, machine: Machine) -> _Described:
     again = iterations / reduction / max(1.0, accesses[0][0] / accesses[0][1]) if accesses else 1.0
     head = [
         _log(iterations), _log(reduction), _log(share("parallel")), _log(share("blockIdx")), _log(share("threadIdx")), _log(share("vector")),
-        _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(work), 1.0 if leaf.guarded else 0.0, init,
+        _log(share("unrolled")), _log(extents[-1] if extents else 1), float(len(loops)), _log(work), float(guarded), init,
         _log(max((n.unrolls for n in loops), default=0)), _log(again), float(len(block.reads)), *_kinds(leaf),
     ]  # fmt: skip
-    return _Described(leaf, accesses, seconds, head + rows + [_log(t) for t in level_traffic])
+    return _Described(leaf, loops, accesses, seconds, head + rows + [_log(t) for t in level_traffic])
 
 
-def _kinds(leaf: _Leaf) -> list[float]:
+def _kinds(leaf: Leaf) -> list[float]:
     """Count a block's calls, its conversions, and the divisions in its indices and its iterators."""
     store = leaf.block.body
     value, indices = (store.value, list(store.indices)) if type(store).__name__ == "BufferStore" else (None, [])
@@ -206,17 +175,17 @@ def _stride_class(stride: float | None) -> float:
     return 4.0 if stride is None else min(3.0, log2(1 + abs(stride)))
 
 
-def _accesses(leaf: _Leaf) -> list[Access]:
+def _accesses(leaf: Leaf) -> list[Access]:
     """Return what a block writes, then what it reads, the largest buffers first."""
     written, read = ([_strides(region, leaf) for region in regions] for regions in (leaf.block.writes, leaf.block.reads))
     return sorted(written, key=lambda a: -a[0]) + sorted(read, key=lambda a: -a[0])
 
 
-def _strides(region: Any, leaf: _Leaf) -> Access:
+def _strides(region: Any, leaf: Leaf) -> Access:
     """Return a buffer's bytes, its element's bytes and the flat stride of each loop."""
     width = DTYPE_BYTES.get(str(region.source.ty.dtype), 4)
     size = prod((int(n) if hasattr(n, "value") else 1 for n in region.source.ty.shape), start=1) * width
-    return float(size), width, flat_strides(region, [loop.var for loop in leaf.loops], leaf.bindings)
+    return float(size), width, flat_strides(region, [loop.loop_var for loop in leaf.loops], leaf.bindings)
 
 
 def _footprint(size: float, width: int, strides: tuple[float | None, ...], extents: list[int], depth: int) -> float:

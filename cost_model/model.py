@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from lzma import LZMAError
 from pathlib import Path
 from zipfile import ZIP_LZMA, BadZipFile, ZipFile
 
@@ -15,6 +17,7 @@ import xgboost
 from cost_model.additive import Blocks, pairwise
 from cost_model.features import NAMES, NAMES_CPU, Vectors
 from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.files import write_whole
 
 _PARAMETERS = {"base_score": 0.0, "subsample": 0.9, "seed": 1, "nthread": 1}
 _MANY = 4096  # measurements
@@ -118,14 +121,12 @@ class CostModel:
         if not every:
             raise ConfigError("XP603", "the cost model has learned nothing yet")
         about = {"format": _FORMAT, "features": _names(every[0].num_features()), "parts": len(every)}
-        try:
-            with ZipFile(part := path.with_name(f"{path.name}.part"), "w", ZIP_LZMA) as archive:
-                archive.writestr(_ABOUT, json.dumps(about))
-                for number, booster in enumerate(every):
-                    archive.writestr(f"{number}.ubj", bytes(booster.save_raw("ubj")))
-            part.replace(path)
-        except OSError as error:
-            raise ConfigError("XP001", f"{path}: {error.strerror}") from None
+        content = BytesIO()
+        with ZipFile(content, "w", ZIP_LZMA) as archive:
+            archive.writestr(_ABOUT, json.dumps(about))
+            for number, booster in enumerate(every):
+                archive.writestr(f"{number}.ubj", bytes(booster.save_raw("ubj")))
+        write_whole(path, content.getvalue())
 
     @staticmethod
     def load(path: Path) -> CostModel:
@@ -141,7 +142,7 @@ class CostModel:
                 if about["format"] != _FORMAT or about["features"] not in (list(NAMES), list(NAMES_CPU)):
                     raise ConfigError("XP001", f"{path}: a cost model of another version")
                 model._loaded = tuple(xgboost.Booster(model_file=bytearray(archive.read(f"{n}.ubj"))) for n in range(about["parts"]))
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile, xgboost.core.XGBoostError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, LZMAError, BadZipFile, xgboost.core.XGBoostError) as error:
             raise ConfigError("XP001", f"{path}: {getattr(error, 'strerror', None) or 'no cost model'}") from None
         return model
 

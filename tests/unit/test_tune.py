@@ -15,7 +15,7 @@ import pytest
 from cost_model.features import NAMES, NAMES_CPU, features, predicted
 from cost_model.model import CostModel, quality
 from tvm_xpiler.autotune.measure import Measured, Meter, OnResult
-from tvm_xpiler.autotune.messages import Build, Run, Times, Tracker, Unfit
+from tvm_xpiler.autotune.messages import Build, Expect, Run, Times, Tracker, Unfit
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.search import Search
 from tvm_xpiler.autotune.tensors import Output, Tensors, read_inputs, write_inputs, write_output
@@ -245,9 +245,13 @@ def test_the_model_learns_an_order_and_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
     model.save(path)
     assert np.array_equal(CostModel.load(path).scores(rows), model.scores(rows))
-    path.write_text("{}")
+    written = path.read_bytes()
+    for content in (b"", b"{}", written[:-100], written.replace(b"about.json", b"other.json"), written[:200] + bytes(400) + written[600:]):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"model\.zip"):
+            CostModel.load(path)
     with pytest.raises(ConfigError):
-        CostModel.load(path)
+        model.save(tmp_path)
     with pytest.raises(ConfigError):
         CostModel().save(path)
 
@@ -378,7 +382,16 @@ def test_inputs_are_shared_and_put_back(tmp_path: Path, dtype: str) -> None:
     assert output.agrees(inputs[0])
     changed = inputs[0].copy()
     changed[-1, -1] = changed[-1, -1] == 0
-    assert output.agrees(changed) == bool(changed[-1, -1] == inputs[0][-1, -1])
+    assert not output.agrees(changed)
+
+
+def test_a_folder_that_cannot_be_written_is_no_crash(tmp_path: Path) -> None:
+    """The user is told which; there is nothing to compare candidates with."""
+    (tmp_path / "file").write_text("")
+    answer = Bench().answer(Expect(_gemm(), str(tmp_path / "file" / "folder")))
+    assert isinstance(answer, Unfit)
+    assert answer.kind == "expect"
+    assert "file/folder" in answer.message
 
 
 def test_bang_is_tuned_by_an_estimate(tmp_path: Path) -> None:

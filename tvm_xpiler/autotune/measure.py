@@ -97,7 +97,7 @@ class Meter:
         self.workers, self.cold, self.tracker = workers, cold, tracker
         self._pool: list[_Worker] = []
         self._folder = tempfile.TemporaryDirectory(prefix="xpiler-meter-")
-        self._expected: dict[str, Expected | Unfit] = {}  # by hash of the original, of the last one
+        self._expected: tuple[str, Expected | Unfit] | None = None  # of the last original, by its hash
         self._group = 0
 
     def __enter__(self) -> "Meter":  # noqa: PYI034, UP037 - Self is younger than Python 3.10
@@ -127,11 +127,11 @@ class Meter:
         unfit: dict[int, Unfit] = {}
         key = str(structural_hash(original))
         folder = f"{self._folder.name}/{key}"
-        if key not in self._expected:
-            for other in self._expected:
-                shutil.rmtree(f"{self._folder.name}/{other}", ignore_errors=True)
-            self._expected = {key: self._expect(Expect(original, folder))}
-        expected = self._expected[key]
+        if self._expected is None or self._expected[0] != key:
+            if self._expected is not None:
+                shutil.rmtree(f"{self._folder.name}/{self._expected[0]}", ignore_errors=True)
+            self._expected = (key, self._expect(Expect(original, folder)))
+        expected = self._expected[1]
         if isinstance(expected, Unfit):
             if on_result is not None:
                 for index in range(len(candidates)):

@@ -197,7 +197,7 @@ def _expect(job: Expect) -> Expected | Unfit:
                 write_output(folder, index, after)
                 changed.append(index)
     except OSError as error:
-        return Unfit("expect", f"{folder}: {error.strerror}")
+        return Unfit("expect", f"{folder}: {error.strerror or error}")
     except (RuntimeError, ValueError, TypeError) as error:
         return Unfit("expect", f"the unscheduled function gives no results: {_last_line(error)}")
     return Expected(tuple(changed))

@@ -12,8 +12,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tvm_xpiler.batch.run import STATUSES
-from tvm_xpiler.batch.store import Record, write_whole
+from tvm_xpiler.batch.store import Record
 from tvm_xpiler.core.errors import CODES, ConfigError
+from tvm_xpiler.core.files import write_whole
 from tvm_xpiler.core.version import VERSION
 
 SCHEMA = 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 from tvm_xpiler.batch.collect import Job
 from tvm_xpiler.core.errors import ConfigError
+from tvm_xpiler.core.files import write_whole
 from tvm_xpiler.core.fingerprint import fingerprint, semantics_fingerprint
 from tvm_xpiler.core.includes import included
 
@@ -82,22 +81,3 @@ def save(path: Path, record: Record) -> None:
         ConfigError: XP001.
     """
     write_whole(path, json.dumps(record))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ConfigError: XP001.
-    """
-    work = None
-    try:
-        handle, work = tempfile.mkstemp(dir=path.parent, prefix=".")
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.chmod(work, 0o644)
-        os.replace(work, path)
-    except OSError as error:
-        if work is not None:
-            Path(work).unlink(missing_ok=True)
-        raise ConfigError("XP001", f"{path}: {error.strerror}") from None

@@ -1,6 +1,6 @@
 """Functions of floats for LLVM, in forms that vectorize and round a few times.
 
-TVM subtracts two numbers near 1 for tanh of a small argument, which leaves little of it; for exp and erf LLVM calls the C library once for
+TVM subtracts two numbers near 1 for tanh of a small argument, which leaves little of it; for exp, erf and log LLVM calls the C library once for
 each lane of a vector, which takes five to ten times as long.
 """
 
@@ -15,7 +15,7 @@ from tvm_xpiler.core.tir import register_intrin_lowering, tirx
 # S. L. Moshier, Cephes Mathematical Library, tanhf.c: x + x * z * P(z) with z = x * x, for |x| < 0.625.
 _TANHF = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 _NEAR_ZERO = 0.625
-_TANH_ONE = 44.0  # of doubles twice as large the result rounds to 1
+_TANH_ONE = 44.0  # 2 * x of doubles, where the result is 1
 
 # The same library's expf.c and exp.c: x = n * log(2) + r; 1 + r + r * r * P(r), or 1 + 2 * r * P(z) / (Q(z) - r * P(z)) with z = r * r.
 _EXPF = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)

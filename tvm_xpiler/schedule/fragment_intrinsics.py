@@ -10,7 +10,7 @@ import re
 from tvm_xpiler.core.tir import DYNAMIC
 
 LONG = {"f16": "float16", "bf16": "bfloat16", "s8": "int8", "u8": "uint8", "f32": "float32", "s32": "int32"}
-"""Types by TVM\'s short names."""
+"""Types by TVM's short names."""
 _LOAD = re.compile(r"wmma_load_16x16x16_(f16|bf16|s8|u8|f32)_(a|b)(_trans)?_(shared)(_dyn)?")
 _SYNC = re.compile(r"wmma_sync_16x16x16_(f16|bf16|s8|u8|f32)\1(f16|f32|s32)(_left)?(_trans)?(_swapped)?")
 _BUFFER = '    {name} = T.match_buffer({lower}, (16, 16), "{dtype}", align=64, offset_factor=16, scope="{scope}"{strides})\n'

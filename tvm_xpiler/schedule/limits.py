@@ -37,7 +37,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``pipeline``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``text``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``pipeline``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -131,7 +131,7 @@ def _nest(nest: Any, machine: Machine) -> Broken | None:
         return Broken("nested", nested[1], said, False)
     unrolled = next(unrolled_limits(nest, machine.kind), None)
     if unrolled is not None:
-        return Broken("unrolled", _held([unrolled[0]]), unrolled[1], True)
+        return Broken(unrolled[0], _held([unrolled[1]]), unrolled[2], unrolled[0] == "unrolled")
     if machine.kind == "cpu":
         return Broken("axis", held, f"block '{name}' is bound to threads of a GPU, on a CPU", False) if axes else None
     if not axes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -39,6 +40,39 @@ class BlockFacts:
     def reduction(self) -> int:
         """Product of the reduction extents."""
         return prod((n for n, r in zip(self.extents, self.reduces, strict=True) if r), start=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A block that holds no other.
+
+    Attributes:
+        block: It.
+        loops: All around it, the outermost first.
+        bindings: What its iterators, and those of blocks around it, are bound to.
+        predicate: Its guard.
+    """
+
+    block: Any
+    loops: tuple[Any, ...]
+    bindings: dict[Any, Any] = field(hash=False)
+    predicate: Any
+
+
+def leaves(node: Any, loops: tuple[Any, ...] = (), bindings: dict[Any, Any] | None = None) -> Iterator[Leaf]:
+    """Yield the innermost blocks of a statement, in order."""
+    kind = type(node).__name__
+    if kind == "For":
+        yield from leaves(node.body, (*loops, node), bindings)
+    elif kind == "SeqStmt":
+        for child in node.seq:
+            yield from leaves(child, loops, bindings)
+    elif kind == "IfThenElse":
+        yield from leaves(node.then_case, loops, bindings)
+    elif kind == "SBlockRealize":
+        bound = (bindings or {}) | {it.var: value for it, value in zip(node.block.iter_vars, node.iter_values, strict=True)}
+        within = list(leaves(node.block.body, loops, bound))
+        yield from within or ([Leaf(node.block, loops, bound, node.predicate)] if node.block.name_hint != "root" else [])
 
 
 def blocks(sch: Schedule) -> list[Any]:

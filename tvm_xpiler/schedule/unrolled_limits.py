@@ -10,38 +10,36 @@ from typing import Any
 from tvm_xpiler.core.expressions import walk
 from tvm_xpiler.core.tir import LOOP_KINDS
 from tvm_xpiler.schedule.primitives import UNROLLS
-from tvm_xpiler.schedule.query import operations
+from tvm_xpiler.schedule.query import Leaf, leaves, operations
 
 _IN_TEXT = {"serial", "unrolled"}  # kinds of loops whose bodies may stand in the code more than once
 _STEPS = 512
 _OPERATIONS = 2048  # as :func:`tvm_xpiler.schedule.query.operations` counts them, of all steps
 
-Leaf = tuple[Any, tuple[Any, ...], dict[Any, Any]]
-"""An innermost block, all loops around it, the outermost first, and what the iterators of blocks are bound to."""
 
+def unrolled_limits(nest: Any, kind: str) -> Iterator[tuple[str, str, str]]:
+    """Yield limit, block and message for each block of a nest that is unrolled too often, is too long for it, or comes out wrong.
 
-def unrolled_limits(nest: Any, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield block and message for each block of a nest that is unrolled too often, is too long for it, or comes out wrong.
+    The limit is ``unrolled`` where fewer steps can only help, ``text`` where TVM would not unroll more steps either, or reads too little.
 
     Args:
         nest: A statement.
         kind: Of the machine.
     """
-    leaves = list(_leaves(nest, (), {}))
-    for block, loops, bindings in leaves:
-        name, unrolled = str(block.name_hint), _unrolled(loops)
+    every = list(leaves(nest))
+    for leaf in every:
+        name, unrolled = str(leaf.block.name_hint), _unrolled(leaf.loops)
         steps = prod((int(loop.extent) for loop in unrolled), start=1)
-        done = steps * operations(block.body)
+        done = steps * operations(leaf.block.body)
+        limit = "unrolled" if all(LOOP_KINDS[int(loop.kind)] == "unrolled" for loop in unrolled) else "text"
         if steps > _STEPS:
-            yield name, f"block '{name}' is unrolled {steps} times; {_STEPS} are allowed"
+            yield limit, name, f"block '{name}' is unrolled {steps} times; {_STEPS} are allowed"
         elif steps > 1 and done > _OPERATIONS:
-            yield name, f"block '{name}' is unrolled to {done} operations; {_OPERATIONS} are allowed"
-        stale = _stale((block, loops, bindings), leaves) if kind == "gpu" and unrolled else None
+            yield limit, name, f"block '{name}' is unrolled to {done} operations; {_OPERATIONS} are allowed"
+        stale = _stale(leaf, every) if kind == "gpu" and unrolled else None
         if stale is not None:
-            yield (
-                name,
-                f"block '{name}' converts vectors of '{stale}', which is written anew in each step that is unrolled; TVM reads it once",
-            )
+            said = f"block '{name}' converts vectors of '{stale}', which is written anew in each step that is unrolled; TVM reads it once"
+            yield "text", name, said
 
 
 def _unrolled(loops: tuple[Any, ...]) -> list[Any]:
@@ -62,29 +60,28 @@ def _unrolled(loops: tuple[Any, ...]) -> list[Any]:
     return found
 
 
-def _stale(leaf: Leaf, leaves: list[Leaf]) -> str | None:
+def _stale(leaf: Leaf, every: list[Leaf]) -> str | None:
     """Return a buffer of which TVM's CUDA code would hold the first value.
 
     It names the operand of a converted vector, and takes the name again for the same text as long as the C scope that it opened last is open.
     """
-    block, loops, bindings = leaf
-    store = block.body
+    block, loops, store = leaf.block, leaf.loops, leaf.block.body
     converted = type(store).__name__ == "BufferStore" and any(type(e).__name__ == "Cast" for e in walk(store.value))
     if not converted or not any(LOOP_KINDS[int(loop.kind)] == "vector" and _extent(loop) > 1 for loop in loops):
         return None
     scopes = _scopes(loops)
-    for _, around, _ in takewhile(lambda before: not before[0].same_as(block), leaves):
-        opened = _scopes(around)
+    for before in takewhile(lambda other: other is not leaf, every):
+        opened = _scopes(before.loops)
         if len(opened) > len(scopes) and all(a.same_as(b) for a, b in zip(opened, scopes, strict=False)):
             return None
     for loop in takewhile(lambda loop: not (scopes and loop.same_as(scopes[-1])), reversed(loops)):
         if _extent(loop) == 1 or LOOP_KINDS[int(loop.kind)] not in _IN_TEXT:
             continue
         for buffer, at in ((region.source, region.region) for region in block.reads):
-            users = [(other, any(loop.same_as(a) for a in around)) for other, around, _ in leaves if _touches(other, buffer)]
-            written = any(within and any(buffer.same_as(r.source) for r in other.writes) for other, within in users)
+            users = [(other.block, any(loop.same_as(a) for a in other.loops)) for other in every if _touches(other.block, buffer)]
+            written = any(within and any(buffer.same_as(r.source) for r in user.writes) for user, within in users)
             compact = buffer.scope() != "global" and all(within for _, within in users)
-            if written and (compact or not any(_moves(r.min, loop.loop_var, bindings) for r in at)):
+            if written and (compact or not any(_moves(r.min, loop.loop_var, leaf.bindings) for r in at)):
                 return str(buffer.name)
     return None
 
@@ -107,18 +104,3 @@ def _moves(e: Any, var: Any, bindings: dict[Any, Any]) -> bool:
 
 def _extent(loop: Any) -> int:
     return int(loop.extent) if hasattr(loop.extent, "value") else 0
-
-
-def _leaves(node: Any, loops: tuple[Any, ...], bindings: dict[Any, Any]) -> Iterator[Leaf]:
-    kind = type(node).__name__
-    if kind == "For":
-        yield from _leaves(node.body, (*loops, node), bindings)
-    elif kind == "SeqStmt":
-        for child in node.seq:
-            yield from _leaves(child, loops, bindings)
-    elif kind == "IfThenElse":
-        yield from _leaves(node.then_case, loops, bindings)
-    elif kind == "SBlockRealize":
-        bound = bindings | {it.var: value for it, value in zip(node.block.iter_vars, node.iter_values, strict=True)}
-        within = list(_leaves(node.block.body, loops, bound))
-        yield from within or [(node.block, loops, bound)]

@@ -24,8 +24,8 @@ _COLUMNS = (256, 128, 64)  # of a group
 _AHEAD = (3, 2)  # with one, TVM holds a single tile, which the next copy would replace under the product
 _REGISTERS, _OTHERS = 65536, 48  # of a multiprocessor, and of a thread beside accumulators
 _SHARE = 0.6
-"""Of the time that warps by themselves take at the same cost: on an H200 0.61 to 0.74 of it for five shapes with results of half; for five
-others, four of them split or small, 0.9 to 1.3, when results did not yet leave through shared memory."""
+"""Of the time that warps by themselves take at the same cost; on an H200 the plans that are chosen by it took 0.52 to 0.77 of the time of the
+plans of warps, for fourteen shapes."""
 
 
 @dataclass(frozen=True, slots=True)
