@@ -7,7 +7,6 @@ to standard error.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from tvm_xpiler.autotune.launches import bindings_here, timer
 from tvm_xpiler.autotune.messages import Build, Built, Expect, Expected, Run, Times, Unfit, receive, send
+from tvm_xpiler.autotune.nvrtc import choose_compiler
 from tvm_xpiler.autotune.tensors import Output, Tensors, read_inputs, write_inputs, write_output
 
 _CERTAIN = 1e-3  # seconds of one run that say how long a candidate takes; of a shorter one the call itself is a part
@@ -71,7 +71,7 @@ class Bench:
         options: tuple[str, ...] = ()
         extra: tuple[tuple[tuple[int, ...], str], ...] = ()
         if kind == "cuda":
-            _choose_compiler()
+            choose_compiler()
             given = len(func.params)
             func = as_parameters(func)
             extra = tuple((tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:])
@@ -166,17 +166,6 @@ def _last_line(error: Exception) -> str:
     lines = [line.strip(" \0") for line in str(error).splitlines()]
     told = next((line for line in lines if ": error" in line), None)
     return (told or next((line for line in reversed(lines) if line), type(error).__name__))[:300]
-
-
-def _choose_compiler() -> None:
-    """Let TVM compile by NVRTC where its bindings and headers are, and show it the headers of fragments; by nvcc otherwise."""
-    nvcc = shutil.which("nvcc")
-    toolkit = os.environ.get("CUDA_PATH") or (Path(nvcc).resolve().parents[1] if nvcc else "/usr/local/cuda")
-    headers = Path(toolkit) / "include"
-    usable = bindings_here() and (headers / "cuda_runtime.h").is_file()
-    if usable and (headers / "mma.h").is_file():
-        os.environ.setdefault("TVM_CUDA_NVRTC_EXTRA_OPTS", f"-I{headers}")
-    os.environ.setdefault("TVM_CUDA_COMPILE_MODE", "nvrtc" if usable or nvcc is None else "nvcc")
 
 
 def _expect(job: Expect) -> Expected | Unfit:

@@ -315,12 +315,17 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
 def source_only() -> Iterator[None]:
     """Let TVM generate CUDA text without compiling it, which it does at once where there is a GPU."""
     name = "tvm_callback_cuda_compile"
-    kept = tvm_ffi.get_global_func(name)  # TVM's own, there from its import
-    tvm_ffi.register_global_func(name, lambda code, *_: code.encode(), override=True)
+    kept = global_function(name)
+    register_global_function(name, lambda code, *_: code.encode())
     try:
         yield
     finally:
-        tvm_ffi.register_global_func(name, kept, override=True)
+        register_global_function(name, kept)
+
+
+def global_function(name: str) -> Any:
+    """Return the function that TVM has by a name, there from its import."""
+    return tvm_ffi.get_global_func(name)
 
 
 def register_global_function(name: str, function: Any) -> None:
