@@ -30,6 +30,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="the I-th of N parts of what is drawn")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--records", type=Path, help="folder of a database, which is continued")
+    parser.add_argument("--workers", type=int, help="processes that build")
     parser.add_argument("--only", default="", help="kernels whose name holds this word")
     return parser
 
@@ -84,7 +85,7 @@ class Tuner:
             if not options.trials:
                 print(f"{name}: by rule")
                 return Tuned(entry, session, problem, lifted.func, None)
-            tuning = TuneOptions(options.trials, options.time, options.records, options.seed, target=self.target)
+            tuning = TuneOptions(options.trials, options.time, options.records, options.seed, target=self.target, workers=options.workers)
             self.meter = self.meter or tuning.meter().__enter__()
             begin = time.monotonic()
             found = tune(lifted.func, tuning, meter=self.meter)
