@@ -42,7 +42,11 @@ def tune_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="llvm, cuda, or a TVM target dictionary of these; bang, by an estimate.",
         ),
-        click.option("--workers", type=click.IntRange(1, 256), help="Processes that build.  [default: 1 for a CPU, one a core for CUDA]"),
+        click.option(
+            "--workers",
+            type=click.IntRange(1, 256),
+            help="Processes that build.  [default: 1 for a CPU; one a core for CUDA, 8 at most with NVRTC]",
+        ),
         click.option("--cold", is_flag=True, help="Flush a GPU's L2 before each run."),
         click.option("--tracker", metavar="HOST:PORT[/KEY]", help="Measure on the machines of this RPC tracker.  [default key: xpiler]"),
         click.option("--cost-model", help="A file that --save-model wrote, or a plug-in.  [default: the one that is shipped]"),

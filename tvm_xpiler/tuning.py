@@ -32,6 +32,7 @@ from tvm_xpiler.schedule.rules_proposer import Rules
 
 _TUNED = {"llvm", "cuda", "bang"}
 _REPAIR_SECONDS = 1.0
+_BUILDERS = 8  # with NVRTC they build faster than one GPU measures
 _CPU_STARTS = 4  # with fusion and without, and two that leave more to LLVM
 _GPU_STARTS = 8  # tiles of tensor cores are starts of their own: their numbers hang together
 
@@ -51,7 +52,8 @@ class TuneOptions:
         target: ``llvm`` or ``cuda``, a TVM target dictionary of these kinds, or a target as it was understood; or ``bang``, where no
             candidate runs and its time is our own estimate.
         arch: Compute architecture, chip, or LLVM's name of a processor.
-        workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA.
+        workers: Processes that build; by default one for a CPU, which would disturb its timings, and one a core for CUDA, of which
+            eight are enough where NVIDIA's Python bindings are installed.
         cold: Whether a GPU's L2 is flushed before each run.
         tracker: TVM's RPC tracker, whose machines measure in place of this one.
     """
@@ -97,7 +99,8 @@ class TuneOptions:
         if self.cold and (self.tracker is not None or not bindings_here()):
             lacking = "machines of a tracker keep their L2" if self.tracker is not None else "NVIDIA's Python bindings are not installed"
             raise EmitError("XP401", f"a cold L2 cannot be timed: {lacking}", hint="leave --cold away, or: pip install cuda-bindings")
-        workers = self.workers or max(1, min(self.trials, len(os.sched_getaffinity(0))))
+        most = _BUILDERS if bindings_here() else self.trials
+        workers = self.workers or max(1, min(self.trials, most, len(os.sched_getaffinity(0))))
         return Meter(str(cuda_target(spec)), 60.0, 10, 1, workers, self.cold, self.tracker)
 
 

@@ -15,6 +15,7 @@ from tvm_xpiler.schedule.query import Leaf, leaves, operations
 _IN_TEXT = {"serial", "unrolled"}  # kinds of loops whose bodies may stand in the code more than once
 _STEPS = 512
 _OPERATIONS = 2048  # as :func:`tvm_xpiler.schedule.query.operations` counts them, of all steps
+_BY_COMPILER = 32  # steps of innermost loops that NVIDIA's compiler unrolls by itself; many such loops take it minutes
 
 
 def unrolled_limits(nest: Any, kind: str) -> Iterator[tuple[str, str, str]]:
@@ -31,6 +32,8 @@ def unrolled_limits(nest: Any, kind: str) -> Iterator[tuple[str, str, str]]:
         name, unrolled = str(leaf.block.name_hint), _unrolled(leaf.loops)
         steps = prod((int(loop.extent) for loop in unrolled), start=1)
         done = steps * operations(leaf.block.body)
+        if kind == "gpu" and (more := _unrolled_by_compiler(leaf.loops, unrolled)) > 1:
+            done = more * (done + steps)  # each with what it loads
         limit = "unrolled" if all(LOOP_KINDS[int(loop.kind)] == "unrolled" for loop in unrolled) else "text"
         if steps > _STEPS:
             yield limit, name, f"block '{name}' is unrolled {steps} times; {_STEPS} are allowed"
@@ -58,6 +61,17 @@ def _unrolled(loops: tuple[Any, ...]) -> list[Any]:
             found.append(loop)
             steps *= extent
     return found
+
+
+def _unrolled_by_compiler(loops: tuple[Any, ...], unrolled: list[Any]) -> int:
+    """Return the steps of the innermost loops that TVM leaves and the compiler behind it does not."""
+    steps = 1
+    for loop in reversed(loops):
+        if LOOP_KINDS[int(loop.kind)] in _IN_TEXT and not any(loop.same_as(other) for other in unrolled):
+            if not 0 < steps * _extent(loop) <= _BY_COMPILER:
+                break
+            steps *= _extent(loop)
+    return steps
 
 
 def _stale(leaf: Leaf, every: list[Leaf]) -> str | None:
