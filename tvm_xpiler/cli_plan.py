@@ -155,12 +155,12 @@ def run_apply(lifted: Any, task: Any, plan: Any, form: str) -> tuple[str, str, b
     from tvm_xpiler.schedule.apply import Applied, apply
     from tvm_xpiler.schedule.limits import broken_limit
 
-    done = apply(plan, lifted.func)
-    broken = broken_limit(done.schedule, task.machine, IRModule({"main": lifted.func})) if isinstance(done, Applied) else None
+    done = apply(plan, task.func)
+    broken = broken_limit(done.schedule, task.machine, IRModule({"main": task.func})) if isinstance(done, Applied) else None
     if isinstance(done, Applied) and broken is None:
         return (done.module.script() if form == "tir" else shown(plan, form)), "legal", True
     why = broken.message if broken is not None else str(done)
-    mended = repair(plan, lifted.func, task.machine)
+    mended = repair(plan, task.func, task.machine)
     if not isinstance(mended, Repaired):
         return "", f"refused: {why}; no legal plan near it: {mended}", False
     near = mended.applied.module.script() if form == "tir" else shown(mended.plan, form)

@@ -236,7 +236,7 @@ def _has_plan(spec: TargetSpec, lifted: Lifted) -> bool:
 def _plainer(session: Session, problem: Problem, lifted: Lifted, spec: TargetSpec, examination: Examination) -> dict[str, Target]:
     """Return the code of the first of plainer plans that is right; nothing where none is."""
     with suppress(XpilerError, ScheduleError):
-        for plan in plainer_plans(lifted.func, spec.machine):
+        for plan in plainer_plans(Task.of(lifted.func, spec).func, spec.machine):
             found = judged(session, problem, lifted, examination, {spec: emit_for(spec, lifted.func, problem, plan)})
             if found[spec.name].ok:
                 return found
@@ -353,7 +353,7 @@ def _emitted(spec: TargetSpec, lifted: Lifted, problem: Problem, plan: Plan | No
     except EmitError as error:
         if plan is None and _has_plan(spec, lifted):
             with suppress(ScheduleError):
-                for plainer in plainer_plans(lifted.func, spec.machine):
+                for plainer in plainer_plans(Task.of(lifted.func, spec).func, spec.machine):
                     with suppress(EmitError):
                         made = emit_for(spec, lifted.func, problem, plainer)
                         note = f"the rules' plan could not be built ({error.message}); a plainer one is used"

@@ -151,10 +151,10 @@ def search_of(func: PrimFunc | IRModule, options: TuneOptions, meter: Timing, ra
     spec = options.spec
     task = Task.of(func, spec)
     records = Records(options.records, record_target(spec)) if options.records is not None else None
-    original = IRModule({"main": func})
+    original = IRModule({"main": task.func})
 
     def legal(plan: Plan) -> Plan | None:
-        done = repair(plan, func, task.machine, _REPAIR_SECONDS)
+        done = repair(plan, task.func, task.machine, _REPAIR_SECONDS)
         return done.plan if isinstance(done, Repaired) else None
 
     def fits(done: Applied) -> bool:

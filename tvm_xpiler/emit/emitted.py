@@ -13,6 +13,7 @@ from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import IRModule, PrimFunc
 from tvm_xpiler.schedule.apply import Rejected, apply
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.in_place import apart, joined, read_late
 from tvm_xpiler.schedule.plan import Plan
 
 
@@ -49,18 +50,22 @@ class Emitted:
 
 
 def scheduled_by(plan: Plan, func: PrimFunc) -> IRModule:
-    """Return the module that a plan makes of a function.
+    """Return the module that a plan makes of a function, with what is updated in place in one memory.
 
     Raises:
         EmitError: XP401 with the step that was refused.
     """
+    func = apart(func)
     done = apply(plan, func)
     if isinstance(done, Rejected):
         raise EmitError("XP401", f"the plan is refused: {done}")
     beyond = overrun(IRModule({"main": func}), done.module)
     if beyond is not None:
         raise EmitError("XP401", f"the plan leads out of a buffer: {beyond.message}")
-    return done.module
+    late = read_late(done.module)
+    if late is not None:
+        raise EmitError("XP401", f"the plan is refused: {late[1]}")
+    return joined(done.module)
 
 
 def c_signature(problem: Problem, const: bool = True) -> str:

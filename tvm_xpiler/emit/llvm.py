@@ -13,6 +13,7 @@ from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, host_target
 from tvm_xpiler.emit.c_source import c_text
 from tvm_xpiler.emit.emitted import Emitted, scheduled_by
 from tvm_xpiler.emit.intrinsics import IntrinsicsPrinter
+from tvm_xpiler.schedule.in_place import apart
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
 
@@ -39,7 +40,7 @@ def emit_llvm(func: PrimFunc, problem: Problem, spec: TargetSpec = HOST, plan: P
     Raises:
         EmitError: XP401 when the plan is refused or TVM cannot build it.
     """
-    plan = rules_plan(func, spec.machine) if plan is None else plan
+    plan = rules_plan(apart(func), spec.machine) if plan is None else plan
     scheduled = scheduled_by(plan, func)
     install()
     try:

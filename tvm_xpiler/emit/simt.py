@@ -43,6 +43,7 @@ from tvm_xpiler.emit.imperative import DevicePrinter, is_imperative, launches
 from tvm_xpiler.emit.tf32 import declarable, with_tf32
 from tvm_xpiler.emit.wave import with_waves
 from tvm_xpiler.schedule.group_intrinsics import with_groups
+from tvm_xpiler.schedule.in_place import apart
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.rules import rules_plan
@@ -125,7 +126,7 @@ def emit_simt(func: PrimFunc, problem: Problem, spec: TargetSpec, plan: Plan | N
         return _imperative(func, problem, platform, arch)
     if plan is None:
         try:
-            plan = rules_plan(func, spec.machine)
+            plan = rules_plan(apart(func), spec.machine)
         except ScheduleError as error:
             raise EmitError("XP401", f"no legal GPU schedule: {str(error).splitlines()[0]}") from None
     scheduled = IRModule({"main": as_parameters(scheduled_by(plan, func)["main"])})

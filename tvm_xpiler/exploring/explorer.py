@@ -80,8 +80,8 @@ class Explorer:
         (spec,) = target_specs([target], options.arch, options.intrinsics, options.tf32)
         self.request, self.spec = target, spec
         self.task = Task.of(self.lifted.func, spec)
-        self._original = IRModule({"main": self.lifted.func})
-        self._replay = Replay(self.lifted.func)
+        self._original = IRModule({"main": self.task.func})
+        self._replay = Replay(self.task.func)
         self.states: dict[str, State] = {}
         self.now = ""
         self._enter(Plan(()), None, "start")
@@ -154,7 +154,7 @@ class Explorer:
         more = parse_plan(steps) if isinstance(steps, str) else steps
         if isinstance(more, Malformed):
             return str(more)
-        done = repair(Plan((*self.plan.steps, *more.steps)), self.lifted.func, self.task.machine)
+        done = repair(Plan((*self.plan.steps, *more.steps)), self.task.func, self.task.machine)
         return self._enter(done.plan, self.now, name) if isinstance(done, Repaired) else str(done)
 
     def ask(self, proposers: Sequence[Proposer] = (), count: int = 4) -> tuple[Candidate, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tvm_xpiler.core.expressions import children
@@ -12,6 +13,7 @@ from tvm_xpiler.schedule.query import BlockFacts, blocks, facts
 _DEAR = frozenset({"exp", "exp2", "pow", "tanh", "erf", "log", "sin", "cos", "sqrt", "rsqrt", "sigmoid", "if_then_else"})
 _OFTEN = 16  # times that a small stage may be computed again
 _WORK = 1 << 12  # products of a contraction for which reuse matters
+_ROW_WORK = 1 << 17  # of one row of it, which is a contraction worth tiles of its own
 
 
 def inline_stages(sch: Schedule, small: int = 0, indices: bool = False) -> Schedule:
@@ -106,11 +108,16 @@ def row_depth(sch: Schedule) -> int:
 
 
 def _shared(seen: BlockFacts, depth: int) -> bool:
-    """Whether a block is a contraction that one row at a time would cost its reuse: of an operand along one of its first loops, or all, where none has steps."""
+    """Whether a block is a contraction that one row at a time would cost its reuse: of an operand along one of its first loops, or all, where none has steps.
+
+    So would a row that is a contraction of some size itself, as one product of a batch is.
+    """
     if seen.reduction == 1 or len(seen.strides) < 3:
         return False
     lead = [i for i in [i for i, r in enumerate(seen.reduces) if not r][:depth] if seen.extents[i] > 1]
     large = [s for s in seen.strides[1:] if s is not None and sum(1 for x in s if x) > 1]
+    if len(large) > 1 and seen.spatial * seen.reduction >= _ROW_WORK * prod((seen.extents[i] for i in lead), start=1):
+        return True
     return seen.spatial * seen.reduction >= _WORK and any(not lead or any(s[i] == 0 for i in lead) for s in large)
 
 

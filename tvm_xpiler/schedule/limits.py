@@ -23,6 +23,7 @@ from tvm_xpiler.core.tir import (
     source_only,
 )
 from tvm_xpiler.schedule.bounds import overrun
+from tvm_xpiler.schedule.in_place import read_late
 from tvm_xpiler.schedule.intermediates import as_parameters
 from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.pipeline_limits import pipeline_limits
@@ -37,7 +38,7 @@ class Broken:
     """A limit that a schedule breaks.
 
     Attributes:
-        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``text``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``pipeline``, ``bounds``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
+        limit: ``unbound``, ``threads``, ``axis``, ``shared``, ``vector``, ``nested``, ``unrolled``, ``text``, ``race``, ``parted``, ``reduction``, ``lanes``, ``fragment``, ``pipeline``, ``bounds``, ``order``, or ``lowering`` where TVM itself gives up later; those of other kinds of machines are their makers'.
         blocks: The blocks of the nest that breaks it, by the names that they had before TVM took an initialization out.
         message: One sentence with the numbers.
         monotone: Whether smaller inner factors can only help.
@@ -72,6 +73,9 @@ def broken_limit(sch: Schedule, machine: Machine, original: IRModule | None = No
     beyond = overrun(original, sch.mod) if original is not None else None
     if beyond is not None:
         return Broken("bounds", _held([beyond.block]), beyond.message, False)
+    late = read_late(sch.mod)
+    if late is not None:
+        return Broken("order", _held([late[0]]), late[1], False)
     if machine.kind != "gpu":
         return None
     return _shared(sch.mod, machine) or (None if built else _pipelined(sch.mod, machine))

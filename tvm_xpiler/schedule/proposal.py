@@ -8,6 +8,8 @@ from typing import Protocol
 from tvm_xpiler.core.machines import Machine
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import PrimFunc
+from tvm_xpiler.schedule.in_place import apart
+from tvm_xpiler.schedule.kinds import MAKERS
 from tvm_xpiler.schedule.plan import Plan
 
 
@@ -16,7 +18,7 @@ class Task:
     """A function to schedule.
 
     Attributes:
-        func: The normal form.
+        func: The normal form; plans of TVM's primitives are for one with what it updates in place apart.
         target: ``llvm``, ``cuda``, ``hip``, ``rocm`` or ``bang``.
         machine: What it will run on.
     """
@@ -32,7 +34,7 @@ class Task:
         Raises:
             EmitError: XP402 for an unknown architecture.
         """
-        return Task(func, spec.name, spec.machine)
+        return Task(func if spec.machine.kind in MAKERS else apart(func), spec.name, spec.machine)
 
 
 @dataclass(frozen=True, slots=True)
