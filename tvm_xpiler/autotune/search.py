@@ -113,6 +113,15 @@ class Found:
     estimated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Bred:
+    """A plan that was applied: the schedule, its module's hash, and its features."""
+
+    done: Applied
+    key: int
+    row: npt.NDArray[np.float32]
+
+
 class Search:
     """Searches plans for one task.
 
@@ -151,6 +160,7 @@ class Search:
         self.times: dict[int, float] = {}  # by hash of the module
         self.done_with: set[Plan] = set()  # plans whose modules were measured, or are none
         self.under_way: set[int] = set()  # modules that are being measured
+        self.bred: dict[Plan, _Bred] = {}  # what the next batch holds
         self.trials: list[Trial] = []
         self.unbuilt = 0
         self.lost = ""  # why nothing can be measured at all
@@ -326,26 +336,29 @@ class Search:
 
     def _breed(self, node: Node, count: int) -> list[Plan]:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
-        pool: dict[int, tuple[Plan, npt.NDArray[np.float32]]] = {}
+        pool: dict[int, tuple[Plan, _Bred]] = {}
         size = max(count, _COSTLY) if any(step.op == "tensorize" for step in node.plan.steps) else _POPULATION
         for _ in range(_LITTERS):
             for plan in self._litter(node, size - len(pool)):
-                made = self._checked(plan)
-                if made is None or made[0] in self.times:
+                done = self._checked(plan)
+                key = 0 if done is None else structural_hash(done.module)
+                if done is None or key in self.times:
                     self.done_with.add(plan)
-                elif made[0] not in pool and made[0] not in self.under_way:
-                    pool[made[0]] = (plan, self.describe(made[1]))
+                elif key not in pool and key not in self.under_way:
+                    pool[key] = (plan, _Bred(done, key, self.describe(done.module)))
         if not pool:
             return []
         entries = list(pool.values())
         self.rng.shuffle(entries)
-        scores = self.ranker.scores([row for _, row in entries])
+        scores = self.ranker.scores([bred.row for _, bred in entries])
         order = [entries[int(i)][0] for i in np.argsort(-scores, kind="stable")]
         lucky = max(1, round(count * _RANDOM_SHARE)) if self.ranker.trained and count > 1 else count
         picked = order[: count - lucky]
         rest = [p for p in order if p not in picked]
         self.rng.shuffle(rest)
-        return picked + rest[: count - len(picked)]
+        picked += rest[: count - len(picked)]
+        self.bred.update((plan, bred) for plan, bred in entries if plan in picked)
+        return picked
 
     def _litter(self, node: Node, size: int) -> list[Plan]:
         """Return up to so many plans of a node's structure by mutation and crossover, in an order in which neighbours share their first steps.
@@ -361,11 +374,16 @@ class Search:
             born[mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)] = None
         return sorted((plan for plan in born if plan not in self.done_with), key=lambda plan: values(plan, node.opened))
 
-    def _checked(self, plan: Plan) -> tuple[int, IRModule] | None:
+    def _checked(self, plan: Plan) -> Applied | None:
         done = self.replay.apply(plan)
-        if isinstance(done, Rejected) or not self.fits(done):
-            return None
-        return structural_hash(done.module), done.module
+        return None if isinstance(done, Rejected) or not self.fits(done) else done
+
+    def _applied(self, plan: Plan) -> _Bred | None:
+        """Return a plan of a batch as it was bred; starts were not."""
+        if plan in self.bred:
+            return self.bred.pop(plan)
+        done = self.replay.apply(plan)
+        return None if isinstance(done, Rejected) else _Bred(done, structural_hash(done.module), self.describe(done.module))
 
     def _measure(
         self, batch: Sequence[tuple[Plan, Node]], trials: int, on_trial: Callable[[Trial, float], None] | None
@@ -375,20 +393,19 @@ class Search:
         Where many workers build, the next batch is bred meanwhile and returned: it knows nothing of this one's times, whatever the
         machine's speed, so that one seed gives one run.
         """
-        chosen: list[tuple[Plan, Node, Applied, int]] = []
+        chosen: list[tuple[Plan, Node, _Bred]] = []
         for plan, node in batch:
-            done = self.replay.apply(plan)
-            key = 0 if isinstance(done, Rejected) else structural_hash(done.module)
-            if isinstance(done, Rejected) or key in self.times or any(key == other for *_, other in chosen):
+            made = self._applied(plan)
+            if made is None or made.key in self.times or any(made.key == other.key for *_, other in chosen):
                 node.visit(-1)
-                if key in self.times:
-                    node.credit(plan, self.times[key])
-                    self.first = self.times[key] if plan == self.reference else self.first
+                if made is not None and made.key in self.times:
+                    node.credit(plan, self.times[made.key])
+                    self.first = self.times[made.key] if plan == self.reference else self.first
             else:
-                chosen.append((plan, node, done, key))
+                chosen.append((plan, node, made))
         if not chosen:
             return []
-        self.under_way = {key for *_, key in chosen}
+        self.under_way = {made.key for *_, made in chosen}
         left = min(self.batch, trials - len(self.trials) - self.resumed - len(chosen))
         results: dict[int, Measured | Unfit] = {}
         new: list[Trial] = []
@@ -396,12 +413,12 @@ class Search:
 
         def take(index: int, result: Measured | Unfit) -> None:
             nonlocal best
-            plan, _, done, _ = chosen[index]
+            plan, _, made = chosen[index]
             results[index] = result
             if isinstance(result, Unfit) and result.kind in {"expect", "build"}:
                 return
             if self.records is not None and (isinstance(result, Measured) or result.kind != "server"):
-                self.records.add(self.original, done, result.seconds if isinstance(result, Measured) else ())
+                self.records.add(self.original, made.done, result.seconds if isinstance(result, Measured) else ())
             seconds = result.median if isinstance(result, Measured) else math.inf
             problem = f"{result.kind}: {result.message}" if isinstance(result, Unfit) else ""
             best = min(best, seconds)
@@ -413,30 +430,30 @@ class Search:
             following = beside.submit(self._batch, left) if self.meter.workers > 1 and left > 0 else None
             begin = time.monotonic()
             try:
-                self.meter.measure(self.original, [done.module for _, _, done, _ in chosen], cutoff=_CUTOFF * best, on_result=take)
+                self.meter.measure(self.original, [made.done.module for *_, made in chosen], cutoff=_CUTOFF * best, on_result=take)
             finally:
                 self.measuring += time.monotonic() - begin
                 ahead = following.result() if following is not None else []
                 self.trials += new
                 self._learn([(*chosen[index], result) for index, result in results.items()])
-        for index, (_, node, _, _) in enumerate(chosen):
+        for index, (_, node, _) in enumerate(chosen):
             if index not in results:
                 node.visit(-1)
         return ahead
 
-    def _learn(self, measured: Sequence[tuple[Plan, Node, Applied, int, Measured | Unfit]]) -> None:
+    def _learn(self, measured: Sequence[tuple[Plan, Node, _Bred, Measured | Unfit]]) -> None:
         """Credit what was measured to its nodes, and let the cost model see it."""
         rows, times = [], []
-        for plan, node, done, key, result in measured:
+        for plan, node, made, result in measured:
             node.visit(-1)
             if isinstance(result, Unfit) and result.kind == "expect":
                 self.lost = result.message
                 continue
             seconds = result.median if isinstance(result, Measured) else math.inf
             if isinstance(result, Measured) or result.kind != "server":  # a machine that was lost says nothing of the candidate
-                self.times[key] = seconds
+                self.times[made.key] = seconds
                 self.done_with.add(plan)
-                rows.append(self.describe(done.module))
+                rows.append(made.row)
                 times.append(seconds)
             if plan == self.reference:
                 self.first = seconds

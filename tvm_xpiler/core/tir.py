@@ -46,13 +46,19 @@ from tvm_xpiler.core.frames import without_sources
 __all__ = [
     "DYNAMIC", "LOOP_KINDS", "REFUSED", "Analyzer", "Call", "IRModule", "IntImm", "PrimFunc", "Range", "SBlock", "SBlockRealize",
     "Schedule", "ScheduleError", "Target", "TensorIntrin", "TensorLoad", "TensorRegion", "allocates", "compile_module", "cpu_features", "cuda_device",
-    "derived_object", "elements", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "lowered_allocations",
+    "derived_object", "elements", "host_target", "identical", "intrinsic_name", "llvm_get_system_cpu", "loops_of", "lowered_allocations",
     "meta_schedule", "parsed", "register_global_function", "register_intrin_lowering", "relax", "rpc_tracker", "runtime", "s_tir",
-    "s_tir_analysis", "s_tir_transform", "source_only", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
+    "s_tir_analysis", "s_tir_transform", "source_only", "statement_of", "structural_hash", "structurally_equal", "tirx", "tvm_ffi", "tvmscript",
 ]  # fmt: skip
 
 # Schedules check the types of all arguments, which keeps them from crashing; what a type hint means is worked out anew at each call.
 _type_checker._dispatcher = cache(_type_checker._dispatcher)
+
+statement_of: Callable[[Schedule, Any], Any] = Schedule.get.__wrapped__
+"""``Schedule.get`` without that check, which takes ten times as long as the look itself."""
+
+loops_of: Callable[[Schedule, Any], Any] = Schedule.get_loops.__wrapped__
+"""``Schedule.get_loops``, likewise."""
 
 REFUSED = (ScheduleError, InternalError)
 """What a primitive raises where it cannot be done: a refusal, or a check inside TVM that fails."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tvm_xpiler.core.tir import IRModule, Schedule, is_matched, tirx
+from tvm_xpiler.core.tir import IRModule, Schedule, is_matched, loops_of, statement_of, tirx
 from tvm_xpiler.schedule.index_maps import index_map
 from tvm_xpiler.schedule.intrinsics import available
 from tvm_xpiler.schedule.plan import Hole, Lambda, LoopOf, Name, Plan, Step, Table, Value
@@ -244,12 +244,12 @@ def _block(sch: Schedule, names: dict[str, Any], name: Name) -> Any:
 def find_loop(sch: Schedule, names: dict[str, Any], ref: LoopOf) -> Any:
     """Return the loop that a reference means at this state of the schedule."""
     block = _block(sch, names, ref.block)
-    loops = list(sch.get_loops(block))
+    loops = list(loops_of(sch, block))
     if isinstance(ref.key, int):
         if not -len(loops) <= ref.key < len(loops):
             raise _Refused(f"block '{ref.block.text}' has {len(loops)} loops")
         return loops[ref.key]
-    found = [loop for loop in loops if sch.get(loop).loop_var.name == ref.key]
+    found = [loop for loop in loops if statement_of(sch, loop).loop_var.name == ref.key]
     if len(found) != 1:
         known = ", ".join(str(sch.get(loop).loop_var.name) for loop in loops)
         raise _Refused(f"block '{ref.block.text}' has {len(found) or 'no'} loops called '{ref.key}'; its loops are {known}")
@@ -259,7 +259,7 @@ def find_loop(sch: Schedule, names: dict[str, Any], ref: LoopOf) -> Any:
 def node_of(sch: Schedule, rv: Any) -> Any:
     """Return the block or loop that a random variable stands for, or None where it is gone."""
     try:
-        return sch.get(rv)
+        return statement_of(sch, rv)
     except (RuntimeError, ValueError, TypeError):  # the handle is gone
         return None
 

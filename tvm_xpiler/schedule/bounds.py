@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tvm_xpiler.core.expressions import children, is_load, source
@@ -27,8 +28,14 @@ def overrun(before: IRModule, after: IRModule) -> Overrun | None:
     Of conditions inside of an expression only comparisons of an iterator are understood, so what the unscheduled function already seems to
     leave is not counted.
     """
-    known = {found.buffer for found in _leaving(before["main"].body)}
+    known = _left(before)
     return next((f for f in _leaving(after["main"].body) if not any(f.buffer == b or f.buffer.startswith(f"{b}_") for b in known)), None)
+
+
+@lru_cache(maxsize=8)  # a search asks for many schedules of one function
+def _left(module: IRModule) -> frozenset[str]:
+    """Return the buffers that accesses of a module leave."""
+    return frozenset(found.buffer for found in _leaving(module["main"].body))
 
 
 def _leaving(node: Any, outer: tuple[Any, ...] = ()) -> Iterator[Overrun]:
