@@ -112,6 +112,8 @@ def tune(
 ) -> Found:
     """Search the fastest plan for a function.
 
+    Where it reads parameters and then writes them, plans are for the function that :func:`tvm_xpiler.schedule.in_place.apart` makes of it.
+
     Args:
         func: A lifted function, or any TensorIR function whose blocks are plain loop nests; of a module, its ``main``.
         options: Target, budget, records, proposers, machines.

@@ -143,15 +143,16 @@ def test_plans_of_the_rules_for_gpus_pass(text: str) -> None:
 def test_one_kernel_for_rows_in_place_is_refused() -> None:
     """The threads of a block would overwrite what others still read; a row for each thread is its own."""
     func = apart(_lifted(ROWS))
-    together = 'reverse_compute_at(x, m.i0)\nbind(m.i0, "blockIdx.x")\nbind(x.{}, "threadIdx.x")'
+    together = 'reverse_compute_at(x, m.i0)\n{}\nbind(x.{}, "threadIdx.x")'
     sch = new_schedule(func)
     names = [str(sch.get(b).name_hint) for b in blocks(sch)]
     assert names[:2] == ["m", "x"], names
     sch.reverse_compute_at(sch.get_sblock("x"), sch.get_loops(sch.get_sblock("m"))[0])
     inner = str(sch.get(sch.get_loops(sch.get_sblock("x"))[-1]).loop_var.name)
-    done = apply(parse_plan(together.format(inner)), func)
-    assert isinstance(done, Applied), done
-    assert read_late(done.module) is not None
+    for outer in ('bind(m.i0, "blockIdx.x")', 'bind(m.i0, "threadIdx.y")', "unroll(m.i0)"):
+        done = apply(parse_plan(together.format(outer, inner)), func)
+        assert isinstance(done, Applied), done
+        assert read_late(done.module) is not None
     done = apply(
         parse_plan('reverse_compute_at(x, m.i0)\nb, t = split(m.i0, [None, 4])\nbind(b, "blockIdx.x")\nbind(t, "threadIdx.x")'), func
     )

@@ -52,7 +52,8 @@ def apart(func: PrimFunc) -> PrimFunc:
     own = [b for b in root.alloc_buffers if not any(b.same_as(h) for h in held)]
     body = stages[0] if len(stages) == 1 else tirx.SeqStmt(stages)
     made = PrimFunc([*func.params, *held], SBlockRealize([], True, SBlock([], [], [], "root", body, alloc_buffers=own)))
-    made = made.with_attrs({**func.attrs, _BEFORE: {str(buffer.name): str(param.name) for buffer, param in pairs}})
+    places = [next(i for i, p in enumerate(func.params) if p.same_as(param)) for _, param in pairs]
+    made = made.with_attrs({**func.attrs, _BEFORE: places})
     return func if read_late(IRModule({"main": made})) else made
 
 
@@ -98,7 +99,7 @@ def read_late(module: IRModule) -> tuple[str, str] | None:
 def joined(module: IRModule) -> IRModule:
     """Return a scheduled module in which what :func:`apart` took apart is one memory again.
 
-    Only where :func:`read_late` finds nothing it computes the same.
+    It computes the same only where :func:`read_late` finds nothing.
     """
     func = module["main"]
     for before, param in _pairs(func):
@@ -107,8 +108,9 @@ def joined(module: IRModule) -> IRModule:
 
 
 def _pairs(func: PrimFunc) -> list[tuple[Any, Any]]:
-    by_name = {str(p.name): p for p in func.params}
-    return [(by_name[str(before)], by_name[str(param)]) for before, param in dict((func.attrs or {}).get(_BEFORE, {})).items()]
+    """Return the further parameters, which are the last, each with the one whose contents it is."""
+    places, params = [int(i) for i in (func.attrs or {}).get(_BEFORE, [])], list(func.params)
+    return list(zip(params[len(params) - len(places) :], [params[i] for i in places], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class _Access:
 def _late(module: IRModule, before: Any, param: Any) -> tuple[str, str] | None:
     if is_noted(module, "software_pipeline_stage"):
         return "root", f"what '{param.name}' held is read in a pipeline, whose order is another than the text's"
+    if not structurally_equal(before.ty.shape, param.ty.shape):
+        return "root", f"what '{param.name}' held is in another layout than '{param.name}'"
     if is_matched(module["main"], before) or is_matched(module["main"], param):
         return "root", f"an intrinsic reads or writes '{param.name}', which is updated in place"
     every = list(leaves(module["main"].body))
@@ -156,8 +160,8 @@ def _before(read: _Access, write: _Access) -> bool:
     if read.at > write.at:
         return False
     below = [*read.leaf.loops[len(shared) :], *write.leaf.loops[len(shared) :]]
-    if any(_axis(loop).startswith("blockIdx") for loop in shared) and any(_axis(loop).startswith("threadIdx") for loop in below):
-        return False  # threads do not wait for each other
+    if shared and any(loop.thread_binding is not None for loop in below):
+        return False  # threads of one kernel do not wait for each other
     return not shared or _own_elements(read, write, shared)
 
 
@@ -229,10 +233,6 @@ def _injective(terms: list[int], extents: list[Any], apart: int) -> bool:
 def _accesses(leaf: Leaf, buffer: Any, side: str) -> list[Any]:
     """Return the regions of a buffer that a block reads, or writes."""
     return [region for region in getattr(leaf.block, side) if region.source.same_as(buffer)]
-
-
-def _axis(loop: Any) -> str:
-    return "" if loop.thread_binding is None else str(loop.thread_binding.thread_tag)
 
 
 def _is(e: Any, var: Any) -> bool:
