@@ -9,6 +9,7 @@ from tvm_xpiler.core.source import SourceFile
 from tvm_xpiler.core.targets import TargetSpec
 from tvm_xpiler.core.tir import parsed
 from tvm_xpiler.schedule.apply import Applied, apply
+from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.rules import rules_plan
 
 POOL = """
@@ -157,3 +158,20 @@ def test_a_small_product_keeps_the_reuse_of_its_operands() -> None:
     plan = _verified("product", text, n=68, m=16, k=64)
     assert "compute_at" not in plan
     assert "transform_layout" in plan
+
+
+def test_a_product_of_a_batch_keeps_its_tiles_before_what_follows_it() -> None:
+    """A row of the batch is a product itself; row by row it had vectors alone."""
+    text = """
+void adds(const float* a, const float* b, float* c) {
+  for (int n = 0; n < 4; n++)
+    for (int i = 0; i < 64; i++)
+      for (int j = 0; j < 64; j++)
+        for (int k = 0; k < 64; k++) c[(n * 64 + i) * 64 + j] += a[(n * 64 + i) * 64 + k] * b[(n * 64 + k) * 64 + j];
+}
+"""
+    spec = TargetSpec("llvm")
+    task = Task.of(lift(SourceFile("adds.c", text), Options()).func, spec)
+    plan = str(rules_plan(task.func, task.machine))
+    assert "compute_at(sum" not in plan
+    assert "split(sum.i1" in plan

@@ -124,6 +124,13 @@ def test_reading_late_is_a_limit_and_refused() -> None:
         scheduled_by(plan, func)
 
 
+@pytest.mark.parametrize("hidden", ['unsafe_hide_buffer_access(sum, "read", [0])', 'unsafe_hide_buffer_access(x, "write", [0])'])
+def test_hidden_accesses_are_seen(hidden: str) -> None:
+    done = apply(parse_plan(hidden), apart(_lifted(TOTAL)))
+    assert isinstance(done, Applied), done
+    assert read_late(done.module) is not None
+
+
 @pytest.mark.parametrize("text", [NEIGHBOURS, SWAPPED])
 def test_what_needs_its_copy_keeps_it(text: str) -> None:
     func = _lifted(text)

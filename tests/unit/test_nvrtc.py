@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -59,6 +62,33 @@ def test_small_headers_say_what_the_files_say(headers: Path) -> None:
         with small._headers_from_memory():
             from_memory = _compiled(headers, text)
         assert by_files[0] == from_memory[0] == (text is _NAMES), by_files[1] + from_memory[1]
+
+
+def test_headers_are_given_while_tvm_compiles_and_asked_for_again_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With bindings that only say what they were given, so that it is tested everywhere."""
+    bindings, nvrtc = ModuleType("cuda.bindings"), ModuleType("cuda.bindings.nvrtc")
+    seen: list[tuple[object, ...]] = []
+    create = nvrtc.nvrtcCreateProgram = lambda *given: seen.append(given)  # type: ignore[attr-defined]
+    bindings.nvrtc = nvrtc  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", nvrtc)
+
+    def by_tvm(code: str) -> bytes:
+        nvrtc.nvrtcCreateProgram(code, b"k.cu", 0, None, None)
+        if seen[-1][2] and "files" in code:
+            raise RuntimeError("no such name")
+        return b"binary"
+
+    given: dict[str, Callable[[str], bytes]] = {}
+    monkeypatch.setattr(small, "global_function", lambda name: by_tvm)
+    monkeypatch.setattr(small, "register_global_function", given.__setitem__)
+    small._compile_with_headers_from_memory.__wrapped__()
+    (compiled,) = given.values()
+    assert compiled("plain") == compiled("needs files") == b"binary"
+    assert [(code, count) for code, _, count, *_ in seen] == [("plain", 3), ("needs files", 3), ("needs files", 0)]
+    assert b"cuda/std/cstdint" in seen[0][4]  # type: ignore[operator]
+    assert nvrtc.nvrtcCreateProgram is create
 
 
 def test_what_small_headers_lack_is_found_in_the_files(headers: Path, monkeypatch: pytest.MonkeyPatch) -> None:

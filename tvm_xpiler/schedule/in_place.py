@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tvm_xpiler.core.expressions import address, is_load, mentions, replaced, source
+from tvm_xpiler.core.expressions import address, is_load, loads, mentions, replaced, source
 from tvm_xpiler.core.tir import (
     Analyzer,
     IntImm,
@@ -132,6 +132,8 @@ def _late(module: IRModule, before: Any, param: Any) -> tuple[str, str] | None:
     every = list(leaves(module["main"].body))
     accesses: dict[str, list[_Access]] = {"reads": [], "writes": []}
     for at, leaf in enumerate(every):
+        if _hidden(leaf, before, param):
+            return _told(leaf, param)
         for side, buffer in (("reads", before), ("writes", param)):
             for region in _accesses(leaf, buffer, side):
                 if any(_number(r.extent) != 1 for r in region.region):
@@ -141,6 +143,15 @@ def _late(module: IRModule, before: Any, param: Any) -> tuple[str, str] | None:
         if not all(_before(read, write) for write in accesses["writes"]):
             return _told(read.leaf, param)
     return None
+
+
+def _hidden(leaf: Leaf, before: Any, param: Any) -> bool:
+    """Say whether a block reads or writes what it does not say that it does: plans may hide accesses."""
+    store = leaf.block.body
+    if type(store).__name__ != "BufferStore":
+        return False
+    reads = any(source(load).same_as(before) for load in loads(store.value)) and not _accesses(leaf, before, "reads")
+    return reads or (bool(store.buffer.same_as(param)) and not _accesses(leaf, param, "writes"))
 
 
 def _told(leaf: Leaf, param: Any) -> tuple[str, str]:

@@ -64,10 +64,10 @@ def _unrolled(loops: tuple[Any, ...]) -> list[Any]:
 
 
 def _unrolled_by_compiler(loops: tuple[Any, ...], unrolled: list[Any]) -> int:
-    """Return the steps of the innermost loops that TVM leaves and the compiler behind it does not."""
+    """Return the steps of the loops inside of those that TVM unrolls, where the compiler behind it unrolls them, too."""
     steps = 1
-    for loop in reversed(loops):
-        if LOOP_KINDS[int(loop.kind)] in _IN_TEXT and not any(loop.same_as(other) for other in unrolled):
+    for loop in takewhile(lambda loop: not any(loop.same_as(other) for other in unrolled), reversed(loops)):
+        if LOOP_KINDS[int(loop.kind)] in _IN_TEXT:
             if not 0 < steps * _extent(loop) <= _BY_COMPILER:
                 break
             steps *= _extent(loop)
