@@ -1,7 +1,7 @@
 """Functions of floats for LLVM, in forms that vectorize and round a few times.
 
 TVM subtracts two numbers near 1 for tanh of a small argument, which leaves little of it; for exp, erf and log LLVM calls the C library once for
-each lane of a vector, which takes five to ten times as long.
+each lane of a vector, which takes five to ten times as long. Bounds stand first in ``min`` and ``max``: so what is not a number stays it, which lowering to a comparison loses otherwise.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from tvm_xpiler.core.tir import register_intrin_lowering, tirx
 # S. L. Moshier, Cephes Mathematical Library, tanhf.c: x + x * z * P(z) with z = x * x, for |x| < 0.625.
 _TANHF = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 _NEAR_ZERO = 0.625
-_TANH_ONE = 44.0  # 2 * x of doubles, where the result is 1
+_TANH_ONE = {"float32": 10.0, "float64": 22.0}  # where the result is 1
 
-# The same library's expf.c and exp.c: x = n * log(2) + r; 1 + r + r * r * P(r), or 1 + 2 * r * P(z) / (Q(z) - r * P(z)) with z = r * r.
+# x = n * log(2) + r. The same library's expf.c: exp(r) = 1 + r + r * r * P(r); of doubles, P at the nodes of Chebyshev for ten coefficients, which
+# is 2^-55 from it and has no quotient as exp.c has.
 _EXPF = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 _LOG2F = (0.693359375, -2.12194440e-4)
+_EXP = (
+    2.510038549551032e-8, 2.7620088445409746e-7, 2.7557268459997064e-6, 2.4801521295954376e-5, 1.9841269863053618e-4, 1.3888888917213717e-3,
+    8.333333333330062e-3, 4.166666666662413e-2, 1.6666666666666669e-1, 0.5000000000000001,
+)  # fmt: skip
+# Where there is a quotient anyway, exp.c: exp(r) = (Q(z) + r * P(z)) / (Q(z) - r * P(z)) with z = r * r; of floats, that of Pade, 2^-27 from it.
+_EXPF_P, _EXPF_Q = (1 / 120, 1 / 2), (1 / 10, 1.0)
 _EXP_P = (1.26177193074810590878e-4, 3.02994407707441961300e-2, 9.99999999999999999910e-1)
 _EXP_Q = (3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000005e0)
 _LOG2 = (6.93145751953125e-1, 1.42860682030941723212e-6)
@@ -97,13 +104,16 @@ def _tanh(call: Any) -> Any:
     number = _Numbers(call.args[0])
     v = number.x
     size = tirx.abs(v)
+    held = tirx.min(number(_TANH_ONE[number.element]), size)
+    n, shifted = _powers(number, held + held)
+    p, q = _quotient(number, held + held, n)
+    power = _two_to(number, shifted)  # exp(2 * x) = power * (q + p) / (q - p), and there is one division
     if number.element == "float64":
-        n, p, q = _parts(number, tirx.min(tirx.max(v + v, number(-_TANH_ONE)), number(_TANH_ONE)))
-        power = _two_to(number, n)
-        less, more = power - number(1.0), power + number(1.0)  # of exp(2 * x) = power * (q + p) / (q - p), in one division
-        return tirx.Select(size > number(0.0), (less * q + more * p) / (more * q + less * p), v)
+        less, more = power - number(1.0), power + number(1.0)
+        result = (less * q + more * p) / (more * q + less * p)
+        return tirx.Select(tirx.EQ(v, number(0.0)), v, tirx.Select(v < number(0.0), -result, result))
+    far = number(1.0) - number(2.0) * (q - p) / (power * (q + p) + (q - p))
     z = v * v
-    far = number(1.0) - number(2.0) / (_exponential(number, size + size) + number(1.0))
     near = v * (number(1.0) + z * number.polynomial(_TANHF, z))
     return number.given_type(tirx.Select(size < number(_NEAR_ZERO), near, tirx.Select(v < number(0.0), -far, far)))
 
@@ -115,25 +125,38 @@ def _exp(call: Any) -> Any:
 
 def _exponential(number: _Numbers, x: Any) -> Any:
     low, high = _RANGE[number.element]
-    held = tirx.min(tirx.max(x, number(low)), number(high))
-    if number.element == "float64":
-        n, p, q = _parts(number, held)
-        result = number(1.0) + number(2.0) * p / (q - p)
-    else:
-        n = tirx.floor(held * number(_LOG2_E) + number(0.5))
-        r = held - n * number(_LOG2F[0]) - n * number(_LOG2F[1])
-        result = number.polynomial(_EXPF, r) * (r * r) + r + number(1.0)
-    half = tirx.floor(n * number(0.5))  # in two steps, for results that are no normal numbers
-    scaled = result * _two_to(number, half) * _two_to(number, n - half)
-    return tirx.Select(tirx.EQ(x, x), scaled, x)
+    held = tirx.min(number(high), tirx.max(number(low), x))
+    n, shifted = _powers(number, held)
+    r = _rest(number, held, n)
+    result = number.polynomial(_EXP if number.element == "float64" else _EXPF, r) * (r * r) + r + number(1.0)
+    integer, _, _ = _layout(number)
+    whole = tirx.reinterpret(integer, shifted) - tirx.reinterpret(integer, number(_shift(number)))
+    half = tirx.shift_right(whole, tirx.const(1, integer))  # in two steps, for results that are no normal numbers
+    return result * _power_of_two(number, half) * _power_of_two(number, whole - half)
 
 
-def _parts(number: _Numbers, x: Any) -> tuple[Any, Any, Any]:
-    """Return n, p and q of doubles: exp(x) = 2^n * (q + p) / (q - p)."""
-    n = tirx.floor(x * number(_LOG2_E) + number(0.5))
-    r = x - n * number(_LOG2[0]) - n * number(_LOG2[1])
+def _shift(number: _Numbers) -> float:
+    """Return the number beside which a float has its last digit at one, so that what is added to it is rounded and stands in its last bits."""
+    return 1.5 * 2.0 ** _layout(number)[2]
+
+
+def _powers(number: _Numbers, x: Any) -> tuple[Any, Any]:
+    """Return the whole number n of powers of two that exp(x) has, also shifted."""
+    shifted = x * number(_LOG2_E) + number(_shift(number))
+    return shifted - number(_shift(number)), shifted
+
+
+def _rest(number: _Numbers, x: Any, n: Any) -> Any:
+    high, low = _LOG2 if number.element == "float64" else _LOG2F
+    return x - n * number(high) - n * number(low)
+
+
+def _quotient(number: _Numbers, x: Any, n: Any) -> tuple[Any, Any]:
+    """Return p and q: exp(x) = 2^n * (q + p) / (q - p)."""
+    r = _rest(number, x, n)
     z = r * r
-    return n, r * number.polynomial(_EXP_P, z), number.polynomial(_EXP_Q, z)
+    over, under = (_EXP_P, _EXP_Q) if number.element == "float64" else (_EXPF_P, _EXPF_Q)
+    return r * number.polynomial(over, z), number.polynomial(under, z)
 
 
 def _log(call: Any) -> Any:
@@ -163,11 +186,16 @@ def _layout(number: _Numbers) -> tuple[str, int, int]:
     return integer + number.lanes, bias, shift
 
 
-def _two_to(number: _Numbers, n: Any) -> Any:
-    """Return two to the power of a whole number by its bits."""
+def _two_to(number: _Numbers, shifted: Any) -> Any:
+    """Return two to the power of a whole number that is shifted; its other bits leave at the front."""
+    integer, _, _ = _layout(number)
+    return _power_of_two(number, tirx.reinterpret(integer, shifted))
+
+
+def _power_of_two(number: _Numbers, n: Any) -> Any:
+    """Return two to the power of an integer by its bits."""
     integer, bias, shift = _layout(number)
-    bits = tirx.shift_left(tirx.Cast(integer, n) + tirx.const(bias, integer), tirx.const(shift, integer))
-    return tirx.reinterpret(number.dtype, bits)
+    return tirx.reinterpret(number.dtype, tirx.shift_left(n + tirx.const(bias, integer), tirx.const(shift, integer)))
 
 
 def _erf(call: Any) -> Any:
