@@ -1,6 +1,6 @@
 """Tuned kernels on this CPU against PyTorch (oneDNN) with the same threads and against the original C: each tuned alone, then timed in turns.
 
-python benchmarks/cpu.py MANIFEST [--trials 64] [--each 1] [--records FOLDER] [--only WORD]
+python benchmarks/cpu.py MANIFEST [--trials 64] [--each 1] [--single] [--records FOLDER] [--only WORD]
 """
 
 from __future__ import annotations

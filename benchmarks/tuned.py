@@ -6,7 +6,7 @@ import argparse
 import math
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tvm_xpiler.autotune.measure import Meter
@@ -31,6 +31,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--records", type=Path, help="folder of a database, which is continued")
     parser.add_argument("--workers", type=int, help="processes that build")
+    parser.add_argument("--single", action="store_true", help="compute doubles of kernels of floats as floats, as PyTorch does")
     parser.add_argument("--only", default="", help="kernels whose name holds this word")
     return parser
 
@@ -76,7 +77,7 @@ class Tuner:
         """Lift and tune one kernel and print what came of it; None where there is nothing to run."""
         name, options = entry.file.stem, self.options
         try:
-            session = Session(read_source(entry.file), None, entry.options)
+            session = Session(read_source(entry.file), None, replace(entry.options, single=options.single))
             problem = session.problem()
             lifted = session.lift(problem)
             if lifted.grade != "A":

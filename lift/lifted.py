@@ -40,6 +40,7 @@ class Lifted:
         punned: Whether bits of floats are seen as another type somewhere, as in copies of vectors of words.
         unsteady: The line of the first access or barrier whose place, or whose happening, may depend on data; 0 where none does.
         apart: Those of ``assumed`` that are about memory: it holds several types, each in places of its own.
+        single: Whether it computes in float32 what the kernel computes in float64 (see :mod:`lift.single`).
     """
 
     func: PrimFunc
@@ -50,6 +51,7 @@ class Lifted:
     punned: bool = False
     unsteady: int = 0
     apart: tuple[str, ...] = ()
+    single: bool = False
 
 
 def punned(front: Front, problem: Problem) -> bool:

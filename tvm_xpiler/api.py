@@ -125,7 +125,14 @@ def judge(
 
     artifact = second.source.name
     verdicts = verify(
-        first.oracle, problem, {artifact: execute}, examination.int_range, options.seed, options.sets, determined=examination.determined
+        first.oracle,
+        problem,
+        {artifact: execute},
+        examination.int_range,
+        options.seed,
+        options.sets,
+        determined=examination.determined,
+        rounding={artifact: "narrow"} if options.single and all(t.dtype != "float64" for t in problem.tensors) else {},
     )
     if not options.prove:
         return verdicts[artifact]

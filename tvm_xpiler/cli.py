@@ -90,6 +90,7 @@ def translate(
                     arch=o["arch"] or e.options.arch,
                     intrinsics=o["intrinsics"],
                     tf32=o["tf32"],
+                    single=o["single"],
                     symbolic=o["symbolic"] or e.options.symbolic,
                     **common,
                 ),
@@ -169,7 +170,7 @@ def batch(sources: tuple[str, ...], out: Path, **o: Any) -> None:
 
     Results are kept by content: what has not changed is not done again.
     """
-    kept = ("targets", "examine", "arch", "intrinsics", "tf32", "round_trip", "prove", "tune", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
+    kept = ("targets", "examine", "arch", "intrinsics", "tf32", "single", "round_trip", "prove", "tune", "symbolic", "scalars", "buffers", "grid", "block", "shared", "entry",
             "define", "include", "seed", "sets", "chip", "warp", "timeout")  # fmt: skip
     sources, settings = remembered(out, sources, {name: o[name] for name in kept}, o["resume"])
     o |= settings

@@ -13,7 +13,7 @@ from tvm_xpiler.core.errors import ConfigError
 
 
 def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a kernel is launched."""
+    """Add the options that say how a kernel is launched, and what it is taken to compute."""
     for option in (
         click.option("--arg", "scalars", multiple=True, metavar="NAME=VALUE", help="A scalar argument of the entry."),
         click.option(
@@ -33,6 +33,7 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--sets", type=click.IntRange(1, 1000), help="Number of input sets; by default as many as size allows."),
         click.option("--chip", type=click.Choice(list(CHIPS)), default=DEFAULT_CHIP, show_default=True, help="The MLU of a BANG source."),
         click.option("--warp", type=click.Choice(["32", "64"]), help="Lanes of a warp.  [default: 32; HIP 64]"),
+        click.option("--single", is_flag=True, help="Compute in float what a kernel of floats computes in double (0.5 * x, tanh(x))."),
         click.option("--timeout", default=60.0, show_default=True, help="Seconds for one run of a kernel."),
     ):
         command = option(command)
@@ -108,5 +109,5 @@ def options_of(o: dict[str, Any]) -> Any:
         buffers={name: buffer_option(value) for name, value in pairs(o["buffers"], "--buffer")},
         grid=triple(o["grid"], "--grid"), block=triple(o["block"], "--block"), shared_bytes=extent(o["shared"]), entry=o["entry"],
         arch=o.get("arch"), intrinsics=bool(o.get("intrinsics")), tf32=bool(o.get("tf32")), include=tuple(o["include"]), define=tuple(o["define"]), seed=o["seed"], sets=o["sets"], timeout=o["timeout"],
-        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), tune=o.get("tune") or 0, symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
+        warp=int(o["warp"]) if o["warp"] else None, chip=o["chip"], single=o["single"], round_trip=bool(o.get("round_trip")), prove=bool(o.get("prove")), tune=o.get("tune") or 0, symbolic=tuple(o.get("symbolic") or ()), **(planning(o) if "plans" in o else {}),
     )  # fmt: skip

@@ -136,6 +136,10 @@ def translate(
         # The source may race, or leave its buffers, in blocks that were not looked at.
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
         refuse_wrong_source(source, examination)
+    if lifted.single and not all(t.ok for t in found.targets.values()):
+        exact = translate(source, targets, platform, replace(options, single=False), on_stage)
+        note = "doubles stay doubles: computed as floats, the result was not verified"
+        return replace(exact, lifted=replace(exact.lifted, assumed=(*exact.lifted.assumed, note)))
     if not found.ok and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         again = [spec for spec in specs if not found.right(spec.name)]
@@ -316,7 +320,7 @@ def judged(
         session.options.seed,
         session.options.sets,
         determined=examination.determined,
-        rounding={artifact: emitted[spec].rounding for artifact, spec in owner.items()},
+        rounding={artifact: "narrow" if lifted.single else emitted[spec].rounding for artifact, spec in owner.items()},
     )
     forms = {}
     if session.options.prove or session.options.round_trip:

@@ -12,6 +12,7 @@ from lift import launch as launches
 from lift.capacity import check_capacity
 from lift.front import Front, read
 from lift.lifted import Grade, Lifted, lift
+from lift.single import in_single
 from tvm_xpiler.core.arithmetic import Extent, evaluate
 from tvm_xpiler.core.chips import CHIPS, DEFAULT_CHIP
 from tvm_xpiler.core.errors import LiftError, RunError, XpilerError
@@ -34,6 +35,7 @@ class Options:
 
     ``proposers`` are asked for ``plans`` plans each, besides the rules, up to ``rounds`` times, told what became of them; ``plan`` is the user's own and is used alone.
     ``tune`` measures so many plans for each target that can be measured here, or estimates them for BANG; a target that cannot gets its plan without.
+    ``single`` computes in float what a kernel of floats computes in double.
     ``symbolic`` names scalars that stay parameters of the result, or is ``("all",)``.
     """
 
@@ -46,6 +48,7 @@ class Options:
     arch: str | None = None
     intrinsics: bool = False
     tf32: bool = False
+    single: bool = False
     include: tuple[str, ...] = ()
     define: tuple[str, ...] = ()
     seed: int = 1
@@ -157,7 +160,7 @@ class Session:
         lifted: Lifted = self.timed("lift", lambda: lift(self.front, problem, at_most))
         if lifted.punned:
             self.keep_floats_plain()
-        return lifted
+        return in_single(lifted) if self.options.single else lifted
 
     def keep_floats_plain(self) -> None:
         """Run the file in no mode in which floats carry more than their bits."""

@@ -96,6 +96,7 @@ def _entries(source: str, common: Options, skipped: Path | None) -> Iterator[Ent
                     arch=common.arch,
                     intrinsics=common.intrinsics,
                     tf32=common.tf32,
+                    single=common.single,
                     round_trip=common.round_trip,
                     prove=common.prove,
                     tune=common.tune,
