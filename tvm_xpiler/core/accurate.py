@@ -7,7 +7,8 @@ each lane of a vector, which takes five to ten times as long. Bounds stand first
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 from tvm_xpiler.core.tir import register_intrin_lowering, tirx
@@ -72,20 +73,33 @@ _SQUARE_ROOT_HALF = 0.70710678118654752440
 @lru_cache(maxsize=1)
 def install() -> None:
     """Lower ``tanh``, ``exp``, ``erf`` and ``log`` so from now on in this process."""
-    for name, lowered in (("tanh", _tanh), ("exp", _exp), ("erf", _erf), ("log", _log)):
-        register_intrin_lowering(f"tirx.{name}", "llvm", f=lowered, level=99)
+    for name, computed in (("tanh", _tanh), ("exp", _exp), ("erf", _erf), ("log", _log)):
+        register_intrin_lowering(f"tirx.{name}", "llvm", f=partial(_lowered, computed), level=99)
+
+
+def _lowered(computed: Callable[[_Numbers, Any], Any], call: Any) -> Any:
+    number = _Numbers(str(call.args[0].ty))
+    x = number.once(call.args[0] if number.given == number.dtype else tirx.Cast(number.dtype, call.args[0]))
+    result = computed(number, x)
+    result = result if number.given == number.dtype else tirx.Cast(number.given, result)
+    for name, value in reversed(number.bound):
+        result = tirx.Let(name, value, result)
+    return result
 
 
 class _Numbers:
-    """Constants and polynomials of the type that an argument is computed in: float32 for shorter ones, as many lanes as it has."""
+    """Constants and polynomials of the type that an argument is computed in: float32 for shorter ones, as many lanes as it has.
 
-    def __init__(self, x: Any) -> None:
-        self.given = str(x.ty)
+    What is used several times has a name, because TVM writes an expression anew wherever it occurs.
+    """
+
+    def __init__(self, given: str) -> None:
+        self.given = given
+        self.bound: list[tuple[Any, Any]] = []
         self.element, _, lanes = self.given.partition("x")
         self.element = "float64" if self.element == "float64" else "float32"
         self.lanes = f"x{lanes}" if lanes else ""
         self.dtype = self.element + self.lanes
-        self.x = x if self.given == self.dtype else tirx.Cast(self.dtype, x)
 
     def __call__(self, value: float) -> Any:
         return tirx.const(value, self.dtype)
@@ -96,42 +110,39 @@ class _Numbers:
             result = result * z + self(coefficient)
         return result
 
-    def given_type(self, result: Any) -> Any:
-        return result if self.given == self.dtype else tirx.Cast(self.given, result)
+    def once(self, value: Any) -> Any:
+        """Give a value a name."""
+        self.bound.append((tirx.Var(f"x{len(self.bound)}", str(value.ty)), value))
+        return self.bound[-1][0]
 
 
-def _tanh(call: Any) -> Any:
-    number = _Numbers(call.args[0])
-    v = number.x
-    size = tirx.abs(v)
-    held = tirx.min(number(_TANH_ONE[number.element]), size)
-    n, shifted = _powers(number, held + held)
-    p, q = _quotient(number, held + held, n)
-    power = _two_to(number, shifted)  # exp(2 * x) = power * (q + p) / (q - p), and there is one division
+def _tanh(number: _Numbers, x: Any) -> Any:
+    size = number.once(tirx.abs(x))
+    held = number.once(tirx.min(number(_TANH_ONE[number.element]), size))
+    twice = number.once(held + held)
+    n, shifted = _powers(number, twice)
+    p, q = _quotient(number, twice, n)
+    power = number.once(_two_to(number, shifted))  # exp(2 * x) = power * (q + p) / (q - p), and there is one division
     if number.element == "float64":
-        less, more = power - number(1.0), power + number(1.0)
-        result = (less * q + more * p) / (more * q + less * p)
-        return tirx.Select(tirx.EQ(v, number(0.0)), v, tirx.Select(v < number(0.0), -result, result))
-    far = number(1.0) - number(2.0) * (q - p) / (power * (q + p) + (q - p))
-    z = v * v
-    near = v * (number(1.0) + z * number.polynomial(_TANHF, z))
-    return number.given_type(tirx.Select(size < number(_NEAR_ZERO), near, tirx.Select(v < number(0.0), -far, far)))
+        less, more = number.once(power - number(1.0)), number.once(power + number(1.0))
+        result = number.once((less * q + more * p) / (more * q + less * p))
+        return tirx.Select(tirx.EQ(x, number(0.0)), x, tirx.Select(x < number(0.0), -result, result))
+    under = number.once(q - p)
+    far = number.once(number(1.0) - number(2.0) * under / (power * (q + p) + under))
+    z = number.once(x * x)
+    near = x * (number(1.0) + z * number.polynomial(_TANHF, z))
+    return tirx.Select(size < number(_NEAR_ZERO), near, tirx.Select(x < number(0.0), -far, far))
 
 
-def _exp(call: Any) -> Any:
-    number = _Numbers(call.args[0])
-    return number.given_type(_exponential(number, number.x))
-
-
-def _exponential(number: _Numbers, x: Any) -> Any:
+def _exp(number: _Numbers, x: Any) -> Any:
     low, high = _RANGE[number.element]
-    held = tirx.min(number(high), tirx.max(number(low), x))
+    held = number.once(tirx.min(number(high), tirx.max(number(low), x)))
     n, shifted = _powers(number, held)
     r = _rest(number, held, n)
     result = number.polynomial(_EXP if number.element == "float64" else _EXPF, r) * (r * r) + r + number(1.0)
     integer, _, _ = _layout(number)
-    whole = tirx.reinterpret(integer, shifted) - tirx.reinterpret(integer, number(_shift(number)))
-    half = tirx.shift_right(whole, tirx.const(1, integer))  # in two steps, for results that are no normal numbers
+    whole = number.once(tirx.reinterpret(integer, shifted) - tirx.reinterpret(integer, number(_shift(number))))
+    half = number.once(tirx.shift_right(whole, tirx.const(1, integer)))  # in two steps, for results that are no normal numbers
     return result * _power_of_two(number, half) * _power_of_two(number, whole - half)
 
 
@@ -142,42 +153,40 @@ def _shift(number: _Numbers) -> float:
 
 def _powers(number: _Numbers, x: Any) -> tuple[Any, Any]:
     """Return the whole number n of powers of two that exp(x) has, also shifted."""
-    shifted = x * number(_LOG2_E) + number(_shift(number))
-    return shifted - number(_shift(number)), shifted
+    shifted = number.once(x * number(_LOG2_E) + number(_shift(number)))
+    return number.once(shifted - number(_shift(number))), shifted
 
 
 def _rest(number: _Numbers, x: Any, n: Any) -> Any:
     high, low = _LOG2 if number.element == "float64" else _LOG2F
-    return x - n * number(high) - n * number(low)
+    return number.once(x - n * number(high) - n * number(low))
 
 
 def _quotient(number: _Numbers, x: Any, n: Any) -> tuple[Any, Any]:
     """Return p and q: exp(x) = 2^n * (q + p) / (q - p)."""
     r = _rest(number, x, n)
-    z = r * r
+    z = number.once(r * r)
     over, under = (_EXP_P, _EXP_Q) if number.element == "float64" else (_EXPF_P, _EXPF_Q)
-    return r * number.polynomial(over, z), number.polynomial(under, z)
+    return number.once(r * number.polynomial(over, z)), number.once(number.polynomial(under, z))
 
 
-def _log(call: Any) -> Any:
-    number = _Numbers(call.args[0])
+def _log(number: _Numbers, x: Any) -> Any:
     integer, bias, shift = _layout(number)
     least = 2.0 ** (2 - bias)
-    small = number.x < number(least)  # scaled, so that it has all digits
-    v = tirx.Select(small, number.x * number(2.0**64), number.x)
-    bits = tirx.reinterpret(integer, v)
+    small = x < number(least)  # scaled, so that it has all digits
+    bits = number.once(tirx.reinterpret(integer, tirx.Select(small, x * number(2.0**64), x)))
     exponent = tirx.shift_right(bits, tirx.const(shift, integer)) - tirx.const(bias - 1, integer)
     fraction = tirx.bitwise_or(tirx.bitwise_and(bits, tirx.const((1 << shift) - 1, integer)), tirx.const((bias - 1) << shift, integer))
-    m = tirx.reinterpret(number.dtype, fraction)  # from a half to 1
+    m = number.once(tirx.reinterpret(number.dtype, fraction))  # from a half to 1
     low = m < number(_SQUARE_ROOT_HALF)
     n = tirx.Cast(number.dtype, exponent) - tirx.Select(small, number(64.0), number(0.0)) - tirx.Select(low, number(1.0), number(0.0))
-    m = tirx.Select(low, m + m, m) - number(1.0)
-    z = m * m
+    n, m = number.once(n), number.once(tirx.Select(low, m + m, m) - number(1.0))
+    z = number.once(m * m)
     p = number.polynomial(_LOGF, m) if number.element == "float32" else number.polynomial(_LOG_P, m) / number.polynomial(_LOG_Q, m)
     result = m + (m * z * p + n * number(_LOG_PARTS[1]) - number(0.5) * z) + n * number(_LOG_PARTS[0])
-    result = tirx.Select(number.x < number(math.inf), result, number.x)
-    below = tirx.Select(tirx.EQ(number.x, number(0.0)), number(-math.inf), number(math.nan))
-    return number.given_type(tirx.Select(number.x > number(0.0), result, tirx.Select(tirx.EQ(number.x, number.x), below, number.x)))
+    result = tirx.Select(x < number(math.inf), result, x)
+    below = tirx.Select(tirx.EQ(x, number(0.0)), number(-math.inf), number(math.nan))
+    return tirx.Select(x > number(0.0), result, tirx.Select(tirx.EQ(x, x), below, x))
 
 
 def _layout(number: _Numbers) -> tuple[str, int, int]:
@@ -198,25 +207,20 @@ def _power_of_two(number: _Numbers, n: Any) -> Any:
     return tirx.reinterpret(number.dtype, tirx.shift_left(n + tirx.const(bias, integer), tirx.const(shift, integer)))
 
 
-def _erf(call: Any) -> Any:
-    number = _Numbers(call.args[0])
+def _erf(number: _Numbers, x: Any) -> Any:
     if number.element == "float64":
-        return _erf_of_doubles(number)
-    v = number.x
-    size = tirx.abs(v)
-    far = number(1.0) - _exponential(number, number.polynomial(_ERFF_FAR, size) * size - size)
-    near = number.polynomial(_ERFF, v * v) * v + v
-    result = tirx.Select(size > number(_ERFF_BEND), tirx.Select(v < number(0.0), -far, far), near)
-    return number.given_type(result)
+        return _erf_of_doubles(number, x)
+    size = number.once(tirx.abs(x))
+    far = number.once(number(1.0) - _exp(number, number.once(number.polynomial(_ERFF_FAR, size) * size - size)))
+    near = number.polynomial(_ERFF, number.once(x * x)) * x + x
+    return tirx.Select(size > number(_ERFF_BEND), tirx.Select(x < number(0.0), -far, far), near)
 
 
-def _erf_of_doubles(number: _Numbers) -> Any:
-    v = number.x
-    z = v * v
-    size = tirx.min(tirx.abs(v), number(_ERF_ONE))
+def _erf_of_doubles(number: _Numbers, x: Any) -> Any:
+    z = number.once(x * x)
+    size = number.once(tirx.min(number(_ERF_ONE), tirx.abs(x)))
     near = size < number(_ERF_BEND)
-    over = tirx.Select(near, v * number.polynomial(_ERF_T, z), _exponential(number, -size * size) * number.polynomial(_ERF_P, size))
-    ratio = over / tirx.Select(near, number.polynomial(_ERF_U, z), number.polynomial(_ERF_Q, size))
-    far = number(1.0) - ratio
-    result = tirx.Select(near, ratio, tirx.Select(v < number(0.0), -far, far))
-    return tirx.Select(tirx.EQ(v, v), result, v)
+    over = tirx.Select(near, x * number.polynomial(_ERF_T, z), _exp(number, number.once(-size * size)) * number.polynomial(_ERF_P, size))
+    ratio = number.once(over / tirx.Select(near, number.polynomial(_ERF_U, z), number.polynomial(_ERF_Q, size)))
+    far = number.once(number(1.0) - ratio)
+    return tirx.Select(near, ratio, tirx.Select(x < number(0.0), -far, far))
