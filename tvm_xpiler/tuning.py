@@ -13,12 +13,13 @@ import codegen_bang.plans  # noqa: F401 - what plans for MLUs mean
 from cost_model.features import features, predicted
 from cost_model.model import CostModel
 from sketch_repair.repair import Repaired, repair
+from tvm_xpiler.autotune.candidates import Describe
 from tvm_xpiler.autotune.estimated import Estimates
 from tvm_xpiler.autotune.launches import bindings_here
 from tvm_xpiler.autotune.measure import Meter
 from tvm_xpiler.autotune.messages import Tracker
 from tvm_xpiler.autotune.records import Records
-from tvm_xpiler.autotune.search import Describe, Found, Ranker, Search, Timing, Trial
+from tvm_xpiler.autotune.search import Found, Ranker, Search, Timing, Trial
 from tvm_xpiler.core.errors import ConfigError, EmitError
 from tvm_xpiler.core.targets import TargetRequest, TargetSpec, target_specs
 from tvm_xpiler.core.tir import IRModule, PrimFunc, Target, cuda_device, rpc_tracker

@@ -79,7 +79,7 @@ def test_threads_that_are_no_factor_stay_as_they_are(two: PrimFunc) -> None:
 
 def test_no_vector_becomes_longer_than_a_thread_moves_at_once(two: PrimFunc) -> None:
     _, (place, _) = _opened(APART.replace('bind(b1, "threadIdx.x")', 'bind(b0, "threadIdx.x")\nvectorize(b1)'), two)
-    assert place.domain == (1, 2, 4, 8, 16)
+    assert place.domain == (1, 2, 4)  # floats
 
 
 @pytest.mark.parametrize("machine", [GPU, cpu_machine("skylake", 4)], ids=lambda m: m.name)

@@ -105,13 +105,13 @@ def test_the_same_seed_gives_the_same_run(workers: int) -> None:
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_next_batch_is_bred_beside_a_measurement_of_many_workers(workers: int) -> None:
     search = _search(_Clock(workers))
-    plain, threads = search.describe, set()
+    plain, threads = search.candidates.describe, set()
 
     def describe(module: IRModule) -> object:
         threads.add(threading.current_thread() is threading.main_thread())
         return plain(module)
 
-    search.describe = describe  # type: ignore[assignment]
+    search.candidates.describe = describe  # type: ignore[assignment]
     search.run(30)
     assert threads == ({True} if workers == 1 else {True, False})
 

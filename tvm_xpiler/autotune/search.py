@@ -18,13 +18,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tvm_xpiler.autotune.candidates import Candidate, Candidates, Describe, Row, is_costly
 from tvm_xpiler.autotune.measure import Measured, OnResult
 from tvm_xpiler.autotune.messages import Unfit
+from tvm_xpiler.autotune.odds import Odds
 from tvm_xpiler.autotune.records import Records
 from tvm_xpiler.autotune.tree import Node
 from tvm_xpiler.core.errors import ConfigError
 from tvm_xpiler.core.tir import IRModule, structural_hash
-from tvm_xpiler.schedule.apply import Applied, Rejected, Replay
+from tvm_xpiler.schedule.apply import Applied
 from tvm_xpiler.schedule.plan import Plan
 from tvm_xpiler.schedule.proposal import Task
 from tvm_xpiler.schedule.space import crossed, mutated, places, structures, values
@@ -33,6 +35,7 @@ _BATCH = 8
 _POPULATION = 32
 _COSTLY = 16  # in place of it where plans name intrinsics, which take long to apply
 _LITTERS = 2  # attempts to fill a population
+_DRAWS = 5  # for a plan whose numbers are worth trying
 _RANDOM_SHARE = 0.2
 _EXPLORATION = 0.5
 _PATIENCE = 5  # batches without a better plan, to each root, before the search ends early
@@ -48,9 +51,9 @@ class Ranker(Protocol):
     @property
     def trained(self) -> bool: ...
 
-    def update(self, task: str, rows: Sequence[npt.NDArray[np.float32]], seconds: Sequence[float]) -> None: ...
+    def update(self, task: str, rows: Sequence[Row], seconds: Sequence[float]) -> None: ...
 
-    def scores(self, rows: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]: ...
+    def scores(self, rows: Sequence[Row]) -> npt.NDArray[np.float64]: ...
 
 
 class Timing(Protocol):
@@ -72,7 +75,6 @@ class Timing(Protocol):
     ) -> Sequence[Measured | Unfit]: ...
 
 
-Describe = Callable[[IRModule], npt.NDArray[np.float32]]
 Legal = Callable[[Plan], Plan | None]
 
 
@@ -113,15 +115,6 @@ class Found:
     estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Bred:
-    """A plan that was applied: the schedule, its module's hash, and its features."""
-
-    done: Applied
-    key: int
-    row: npt.NDArray[np.float32]
-
-
 class Search:
     """Searches plans for one task.
 
@@ -151,16 +144,17 @@ class Search:
         batch: int = _BATCH,
         fits: Callable[[Applied], bool] = lambda done: True,
     ) -> None:
-        self.task, self.ranker, self.describe, self.legal, self.meter, self.records = task, ranker, describe, legal, meter, records
+        self.task, self.ranker, self.legal, self.meter, self.records = task, ranker, legal, meter, records
         self.original = IRModule({"main": task.func})
         self.key = f"{structural_hash(self.original)}:{task.machine.name}"
-        self.replay = Replay(task.func)
+        self.candidates = Candidates(task.func, describe, fits)
         self.rng = random.Random(seed)
-        self.batch, self.fits = batch, fits
+        self.batch = batch
         self.times: dict[int, float] = {}  # by hash of the module
         self.done_with: set[Plan] = set()  # plans whose modules were measured, or are none
         self.under_way: set[int] = set()  # modules that are being measured
-        self.bred: dict[Plan, _Bred] = {}  # what the next batch holds
+        self.odds = Odds()
+        self.bred: dict[Plan, Candidate] = {}  # what the next batch holds
         self.trials: list[Trial] = []
         self.unbuilt = 0
         self.lost = ""  # why nothing can be measured at all
@@ -241,7 +235,7 @@ class Search:
         plans = list(dict.fromkeys([*(plan for _, plan in every[:_FINAL]), *reference]))
         if len(plans) < 2:
             return
-        modules = [done.module for plan in plans for done in [self.replay.apply(plan)] if isinstance(done, Applied)]
+        modules = [done.module for plan in plans for done in [self.candidates.replay.apply(plan)] if isinstance(done, Applied)]
         begin = time.monotonic()
         results = self.meter.measure(self.original, modules, rounds=3)
         self.measuring += time.monotonic() - begin
@@ -255,10 +249,10 @@ class Search:
             return
         rows, times = [], []
         for record in self.records.known(self.original):
-            done = self.replay.apply(record.plan)
-            if isinstance(done, Applied):
-                self.times[structural_hash(done.module)] = record.seconds
-                rows.append(self.describe(done.module))
+            made = self.candidates.unchecked(record.plan)
+            if made is not None:
+                self.times[made.key] = record.seconds
+                rows.append(made.row)
                 times.append(record.seconds)
                 self.resumed += 1
                 if record.seconds < self.best[0]:
@@ -274,18 +268,19 @@ class Search:
     def _node(self, plan: Plan, parent: Node | None) -> Node | None:
         """Make a node of a structure that no other node has."""
         made = self.legal(plan) if parent is None else plan  # neighbours that are not legal as they are cost too much to mend
-        done = self.replay.apply(made) if made is not None else None
-        if made is None or not isinstance(done, Applied) or not self.fits(done):
+        replay = self.candidates.replay
+        done = replay.apply(made) if made is not None else None
+        if made is None or not isinstance(done, Applied) or not self.candidates.fits(done):
             return None
         key = structural_hash(done.module)
         if key in self.seen_structures:
             return None
         self.seen_structures.add(key)
-        return Node(made, places(made, self.replay, self.task.machine), self._near(made), parent)
+        return Node(made, places(made, replay, self.task.machine), self._near(made), parent)
 
     def _near(self, plan: Plan) -> Iterator[Plan]:
         """Yield the structures next to a plan's in any order; they are made when the first is asked for, which for most nodes is never."""
-        near = list(structures(plan, self.replay, self.task.machine.kind))
+        near = list(structures(plan, self.candidates.replay, self.task.machine.kind))
         self.rng.shuffle(near)
         yield from near
 
@@ -336,28 +331,28 @@ class Search:
 
     def _breed(self, node: Node, count: int) -> list[Plan]:
         """Return new plans of a node's structure: those that the cost model ranks best, and a share at random."""
-        pool: dict[int, tuple[Plan, _Bred]] = {}
-        size = max(count, _COSTLY) if any(step.op == "tensorize" for step in node.plan.steps) else _POPULATION
+        pool: dict[int, tuple[Plan, Candidate]] = {}
+        size = max(count, _COSTLY) if is_costly(node.plan) else _POPULATION
         for _ in range(_LITTERS):
-            for plan in self._litter(node, size - len(pool)):
-                done = self._checked(plan)
-                key = 0 if done is None else structural_hash(done.module)
-                if done is None or key in self.times:
+            litter = self._litter(node, size - len(pool))
+            for plan, made in zip(litter, self.candidates.checked(litter), strict=True):
+                self.odds.saw(node, plan, made is not None)
+                if made is None or made.key in self.times:
                     self.done_with.add(plan)
-                elif key not in pool and key not in self.under_way:
-                    pool[key] = (plan, _Bred(done, key, self.describe(done.module)))
+                elif made.key not in self.under_way:
+                    pool.setdefault(made.key, (plan, made))
         if not pool:
             return []
         entries = list(pool.values())
         self.rng.shuffle(entries)
-        scores = self.ranker.scores([bred.row for _, bred in entries])
+        scores = self.ranker.scores([made.row for _, made in entries])
         order = [entries[int(i)][0] for i in np.argsort(-scores, kind="stable")]
         lucky = max(1, round(count * _RANDOM_SHARE)) if self.ranker.trained and count > 1 else count
         picked = order[: count - lucky]
         rest = [p for p in order if p not in picked]
         self.rng.shuffle(rest)
         picked += rest[: count - len(picked)]
-        self.bred.update((plan, bred) for plan, bred in entries if plan in picked)
+        self.bred.update((plan, made) for plan, made in entries if plan in picked)
         return picked
 
     def _litter(self, node: Node, size: int) -> list[Plan]:
@@ -368,22 +363,16 @@ class Search:
         parents = [plan for _, plan in node.found[:6]] or [node.plan]
         born: dict[Plan, None] = {} if node.found else {node.plan: None}
         for _ in range(size if node.opened else 0):
-            plan = self.rng.choice(parents)
-            if len(parents) > 1 and self.rng.random() < 0.3:
-                plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
-            born[mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)] = None
+            for _ in range(_DRAWS):
+                plan = self.rng.choice(parents)
+                if len(parents) > 1 and self.rng.random() < 0.3:
+                    plan = crossed(plan, self.rng.choice(parents), node.opened, self.rng)
+                plan = mutated(plan, node.opened, self.rng, wide=self.rng.random() < 0.5)
+                odds = self.odds.of(node, plan)
+                if odds == 1 or self.rng.random() < odds:
+                    break
+            born[plan] = None
         return sorted((plan for plan in born if plan not in self.done_with), key=lambda plan: values(plan, node.opened))
-
-    def _checked(self, plan: Plan) -> Applied | None:
-        done = self.replay.apply(plan)
-        return None if isinstance(done, Rejected) or not self.fits(done) else done
-
-    def _applied(self, plan: Plan) -> _Bred | None:
-        """Return a plan of a batch as it was bred; starts were not."""
-        if plan in self.bred:
-            return self.bred.pop(plan)
-        done = self.replay.apply(plan)
-        return None if isinstance(done, Rejected) else _Bred(done, structural_hash(done.module), self.describe(done.module))
 
     def _measure(
         self, batch: Sequence[tuple[Plan, Node]], trials: int, on_trial: Callable[[Trial, float], None] | None
@@ -393,9 +382,9 @@ class Search:
         Where many workers build, the next batch is bred meanwhile and returned: it knows nothing of this one's times, whatever the
         machine's speed, so that one seed gives one run.
         """
-        chosen: list[tuple[Plan, Node, _Bred]] = []
+        chosen: list[tuple[Plan, Node, Candidate]] = []
         for plan, node in batch:
-            made = self._applied(plan)
+            made = self.bred.pop(plan) if plan in self.bred else self.candidates.unchecked(plan)
             if made is None or made.key in self.times or any(made.key == other.key for *_, other in chosen):
                 node.visit(-1)
                 if made is not None and made.key in self.times:
@@ -441,7 +430,7 @@ class Search:
                 node.visit(-1)
         return ahead
 
-    def _learn(self, measured: Sequence[tuple[Plan, Node, _Bred, Measured | Unfit]]) -> None:
+    def _learn(self, measured: Sequence[tuple[Plan, Node, Candidate, Measured | Unfit]]) -> None:
         """Credit what was measured to its nodes, and let the cost model see it."""
         rows, times = [], []
         for plan, node, made, result in measured:

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import re
 import sys
+import threading
 import types
 from functools import cache, lru_cache
 from pathlib import Path
@@ -24,12 +25,18 @@ from tvm_xpiler.schedule.group_intrinsics import group_source
 
 _PACKAGE = "tvm.s_tir.tensor_intrin"
 _TENSORIZE = "Tensorize"  # TVM's name of the step in a trace
+_PARSING = threading.RLock()  # it holds back TVM's registry for all threads
 
 
 def available(name: str) -> bool:
     """Register an intrinsic by name; say whether there is one."""
     if TensorIntrin.get(name, allow_missing=True) is not None:
         return True
+    with _PARSING:
+        return _registered_now(name)
+
+
+def _registered_now(name: str) -> bool:
     texts = own_source(name)
     parts = None if texts is not None else _held().get(name)
     if parts is None and texts is None:

@@ -180,7 +180,7 @@ def _walk(node: Any, axes: dict[str, set[int]], blocks: list[str], worst: dict[s
         before = len(blocks)
         _walk(node.body, axes, blocks, worst)
         if name == "vector":
-            found = {"nested": int(_parts(node.body)), "vector": extent, "bytes": extent * _widest(node.body)}
+            found = {"nested": int(_parts(node.body)), "vector": extent, "bytes": extent * widest(node.body)}
             worst |= {key: (size, tuple(blocks[before:])) for key, size in found.items() if size > worst[key][0]}
     elif kind == "SeqStmt":
         for child in node.seq:
@@ -228,14 +228,14 @@ def _parts(body: Any) -> bool:
     return kind == "SeqStmt"
 
 
-def _widest(node: Any) -> int:
+def widest(node: Any) -> int:
     """Return the bytes of the largest element that the blocks under a statement touch."""
     kind = type(node).__name__
     if kind == "SBlockRealize":
         return max((DTYPE_BYTES.get(str(r.source.ty.dtype), 4) for r in (*node.block.reads, *node.block.writes)), default=1)
     if kind == "SeqStmt":
-        return max(map(_widest, node.seq))
-    return _widest(node.then_case if kind == "IfThenElse" else node.body) if kind in {"For", "IfThenElse"} else 1
+        return max(map(widest, node.seq))
+    return widest(node.then_case if kind == "IfThenElse" else node.body) if kind in {"For", "IfThenElse"} else 1
 
 
 def _shared(module: IRModule, machine: Machine) -> Broken | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tvm_xpiler.core.machines import Machine
-from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, node_of
+from tvm_xpiler.schedule.apply import Applied, Rejected, Replay, extent_of, meant, node_of
 from tvm_xpiler.schedule.kinds import MAKERS
+from tvm_xpiler.schedule.limits import widest
 from tvm_xpiler.schedule.plan import LoopOf, Name, Plan, Step, Value, mapped
 from tvm_xpiler.schedule.query import BlockFacts, blocks, facts, largest_divisor
 from tvm_xpiler.schedule.tied import Number, tied
@@ -37,7 +39,8 @@ def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
     """
     found: dict[Number, tuple[int, ...]] = {}
     shaped = _shaped(plan)
-    vectors = {str(step.args[0]) for step in plan.steps if step.op == "vectorize"}
+    done = replay.apply(plan)
+    vectors = {str(step.args[0]): _lanes(done, step.args[0], machine) for step in plan.steps if step.op == "vectorize"}
     for number, step in enumerate(plan.steps):
         if shaped & set(step.results):
             continue
@@ -48,11 +51,9 @@ def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
         if extent is None:
             continue
         domain = tuple(d for d in range(1, min(extent, _MAX_FACTOR) + 1) if extent % d == 0)
-        short = tuple(d for d in domain if d <= machine.max_vector)
-        vector = [str(Name(result)) in vectors for result in step.results] or [False] * len(step.args[1])
-        domains = [short if named else domain for named in vector]
+        longest = [vectors.get(str(Name(result)), extent) for result in step.results] or [extent] * len(step.args[1])
+        domains = [tuple(d for d in domain if d <= most) for most in longest]
         found |= {(number, i): domains[i] for i, f in enumerate(step.args[1]) if isinstance(f, int) and len(domains[i]) > 1}
-    done = replay.apply(plan)
     groups = tied(plan, done) if isinstance(done, Applied) else []
     kept: dict[Number, tuple[Number, ...] | None] = dict.fromkeys(found, ())
     kept |= {number: None for numbers, _ in groups for number in numbers}
@@ -62,6 +63,12 @@ def places(plan: Plan, replay: Replay, machine: Machine) -> tuple[Place, ...]:
             kept[first] = tuple(others)
             found[first] = tuple(d for d in found[first] if all(d in found[other] for other in others))
     return tuple(Place(*number, found[number], equal) for number, equal in kept.items() if equal is not None and number in found)
+
+
+def _lanes(done: Applied | Rejected, loop: Value, machine: Machine) -> int:
+    """Return how many elements a vectorized loop has at most: on GPUs those that a thread moves at once."""
+    found: Any = meant(done.schedule, done.names, loop) if machine.kind == "gpu" and isinstance(done, Applied) else None
+    return machine.max_vector // (widest(found.body) if type(found).__name__ == "For" else 1)
 
 
 def _shaped(plan: Plan) -> set[str]:

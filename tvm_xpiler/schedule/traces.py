@@ -92,10 +92,18 @@ def _called(sch: Schedule, names: dict[str, Any], step: Step, position: int, cal
             return None
     if step.op == "get_loops" and isinstance(step.args[0], Name):
         block = called.get(step.args[0].text, step.args[0])
-        variable = str(node.loop_var.name)
-        alike = [rv for rv in sch.get_loops(names[step.args[0].text]) if sch.get(rv).loop_var.name == variable]
-        return LoopOf(block, variable) if isinstance(block, Name) and len(alike) == 1 else None
+        return _loop_of(sch, block, names[step.args[0].text], node) if isinstance(block, Name) else None
     return None
+
+
+def _loop_of(sch: Schedule, block: Name, rv: Any, loop: Any) -> LoopOf | None:
+    """Return how a loop above a block is called: by its name, or where several have that by its place, counted from inside."""
+    above = [sch.get(other) for other in sch.get_loops(rv)]
+    place = next((i for i, other in enumerate(above) if other.same_as(loop)), None)
+    if place is None:
+        return None
+    alike = sum(other.loop_var.name == loop.loop_var.name for other in above)
+    return LoopOf(block, str(loop.loop_var.name) if alike == 1 else place - len(above))
 
 
 def _still_called(sch: Schedule, names: dict[str, Any], name: str, called: dict[str, Value]) -> Value:
@@ -104,15 +112,11 @@ def _still_called(sch: Schedule, names: dict[str, Any], name: str, called: dict[
     if not isinstance(said, LoopOf):
         return said
     loop = node_of(sch, names[name])
-    for block, rv in [(called[n], names[n]) for n in called if isinstance(called[n], Name) and n in names]:
-        node = node_of(sch, rv)
-        if not hasattr(node, "name_hint"):
-            continue
-        above = [sch.get(other) for other in sch.get_loops(rv)]
-        alike = [other for other in above if other.loop_var.name == loop.loop_var.name]
-        if len(alike) == 1 and alike[0].same_as(loop) and isinstance(block, Name):
-            return LoopOf(block, str(loop.loop_var.name))
-    return said
+    blocks = [(block, names[n]) for n, block in called.items() if isinstance(block, Name) and n in names]
+    found = [
+        there for block, rv in blocks if hasattr(node_of(sch, rv), "name_hint") and (there := _loop_of(sch, block, rv, loop)) is not None
+    ]
+    return next((there for there in found if isinstance(there.key, str)), found[0] if found else said)
 
 
 def _natural(sch: Schedule, rv: Any) -> str:
