@@ -1,6 +1,6 @@
 """Tuned kernels on a GPU against PyTorch: each tuned alone, then both captured in CUDA graphs and timed in turns.
 
-python benchmarks/gpu.py MANIFEST [--trials 64] [--each 1] [--part I N] [--records FOLDER] [--only WORD]
+python benchmarks/gpu.py MANIFEST [--trials 64] [--each 1] [--part I N] [--single] [--records FOLDER] [--only WORD]
 """
 
 from __future__ import annotations
