@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
+from pathlib import Path
 
 from tvm_xpiler.core.platforms import PLATFORMS, Platform, PlatformSpec, dialect_of
 
@@ -29,7 +29,7 @@ def test_the_platform_table_refuses_nonsense() -> None:
     assert PLATFORMS[Platform.CUDA].warp == 32
 
 
-def test_a_tune_context_can_be_made() -> None:
+def test_a_tune_context_can_be_made(tmp_path: Path) -> None:
     # apache-tvm-ffi 0.1.15 crashes here. An empty package stands where TVM parses 124 intrinsics for 20 s; a context needs none.
     script = """
 import sys, types
@@ -49,10 +49,9 @@ context = ms.TuneContext(mod=tvm.IRModule({"main": main}), target=tvm.target.Tar
                          space_generator="post-order-apply", search_strategy="evolutionary", num_threads=1)
 print(len(context.generate_design_space()))
 """
-    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:  # TVMScript reads its source from the file
-        file.write(script)
-        file.flush()
-        done = subprocess.run([sys.executable, file.name], capture_output=True, text=True, check=False)
+    file = tmp_path / "context.py"  # TVMScript reads its source from the file
+    file.write_text(script)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=False)
     assert (done.returncode, int(done.stdout or 0) > 0) == (0, True), done.stderr[-2000:]
 
 
