@@ -53,11 +53,10 @@ class Bench:
 
     def build(self, job: Build) -> Built | Unfit:
         """Build one candidate."""
-        from tvm_xpiler.core.accurate import install
+        from tvm_xpiler.core.accurate import accurate
         from tvm_xpiler.core.tir import IRModule, Target, compile_module
         from tvm_xpiler.schedule.intermediates import as_parameters
 
-        install()
         target = Target(job.target)
         func = job.module["main"]
         kind = str(target.kind.name)
@@ -76,6 +75,8 @@ class Bench:
             func = as_parameters(func)
             extra = tuple((tuple(int(n) for n in p.ty.shape), str(p.ty.dtype)) for p in list(func.params)[given:])
             options = ("tirx.use_async_copy",)
+        else:
+            func = accurate(func)
         try:
             if job.here:  # while others build, too: a GPU takes a second to begin with
                 self._here(kind)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from tvm_xpiler.core.tir import register_intrin_lowering, tirx
+from tvm_xpiler.core.tir import PrimFunc, register_intrin_lowering, tirx, tvm_ffi
 
 # S. L. Moshier, Cephes Mathematical Library, tanhf.c: x + x * z * P(z) with z = x * x, for |x| < 0.625.
 _TANHF = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
@@ -32,6 +32,10 @@ _EXP_P = (1.26177193074810590878e-4, 3.02994407707441961300e-2, 9.99999999999999
 _EXP_Q = (3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000005e0)
 _LOG2 = (6.93145751953125e-1, 1.42860682030941723212e-6)
 _LOG2_E = 1.44269504088896341
+_NORMAL = {
+    "float32": (-86.0, 88.72284),
+    "float64": (-707.0, 709.7827128933841),
+}  # beyond, exp as C computes it rounds to zero beside 1, or is infinite
 _RANGE = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}  # beyond, the result is zero or infinite
 
 # N. Juffa, "Efficient implementation of erff": a polynomial in x * x, and 1 - exp of one in |x| farther out; errors under one unit in the last place.
@@ -70,11 +74,48 @@ _LOG_PARTS = (0.693359375, -2.121944400546905827679e-4)
 _SQUARE_ROOT_HALF = 0.70710678118654752440
 
 
+def accurate(func: PrimFunc) -> PrimFunc:
+    """Return a scheduled function for LLVM, which from now on lowers its functions of floats as this module says.
+
+    In it ``a / (1 + exp(x))`` and ``1 + tanh(x)`` are sigmoids: fewer steps, and no cancellation where the sum is small.
+    """
+    _install()
+
+    def divided(e: Any) -> Any:
+        exponent = _beside_one(e.b, "exp")
+        return e if exponent is None else e.a * tirx.sigmoid(_negative(exponent))
+
+    def added(e: Any) -> Any:
+        x = _beside_one(e, "tanh")
+        return e if x is None else tirx.sigmoid(x + x) * tirx.const(2.0, str(e.ty))
+
+    return tvm_ffi.structural_map(tvm_ffi.structural_map(func, (tirx.Div, divided)), (tirx.Add, added))
+
+
 @lru_cache(maxsize=1)
-def install() -> None:
-    """Lower ``tanh``, ``exp``, ``erf`` and ``log`` so from now on in this process."""
-    for name, computed in (("tanh", _tanh), ("exp", _exp), ("erf", _erf), ("log", _log)):
+def _install() -> None:
+    """Lower these functions so from now on in this process."""
+    for name, computed in (("tanh", _tanh), ("exp", _exp), ("erf", _erf), ("log", _log), ("sigmoid", _sigmoid)):
         register_intrin_lowering(f"tirx.{name}", "llvm", f=partial(_lowered, computed), level=99)
+
+
+def _beside_one(e: Any, name: str) -> Any:
+    """Return the argument of a function that one is added to; None for anything else."""
+    if type(e).__name__ == "Add":
+        for one, call in ((e.a, e.b), (e.b, e.a)):
+            if (
+                type(one).__name__ == "FloatImm"
+                and float(one.value) == 1.0
+                and type(call).__name__ == "Call"
+                and call.op.name == f"tirx.{name}"
+            ):
+                return call.args[0]
+    return None
+
+
+def _negative(e: Any) -> Any:
+    zero = type(e).__name__ == "Sub" and type(e.a).__name__ == "FloatImm" and float(e.a.value) == 0.0
+    return e.b if zero else tirx.const(0.0, str(e.ty)) - e
 
 
 def _lowered(computed: Callable[[_Numbers, Any], Any], call: Any) -> Any:
@@ -134,6 +175,16 @@ def _tanh(number: _Numbers, x: Any) -> Any:
     return tirx.Select(size < number(_NEAR_ZERO), near, tirx.Select(x < number(0.0), -far, far))
 
 
+def _sigmoid(number: _Numbers, x: Any) -> Any:
+    low, high = _NORMAL[number.element]
+    minus = number.once(tirx.min(number(high), tirx.max(number(low), number(0.0) - x)))
+    n, shifted = _powers(number, minus)
+    p, q = _quotient(number, minus, n)
+    under = number.once((q - p) * number(0.25))  # so that no power of two is beyond the largest number
+    power = _two_to(number, shifted - number(2.0))
+    return tirx.Select(minus >= number(high), number(0.0), under / (under + power * (q + p)))
+
+
 def _exp(number: _Numbers, x: Any) -> Any:
     low, high = _RANGE[number.element]
     held = number.once(tirx.min(number(high), tirx.max(number(low), x)))
@@ -167,7 +218,7 @@ def _quotient(number: _Numbers, x: Any, n: Any) -> tuple[Any, Any]:
     r = _rest(number, x, n)
     z = number.once(r * r)
     over, under = (_EXP_P, _EXP_Q) if number.element == "float64" else (_EXPF_P, _EXPF_Q)
-    return number.once(r * number.polynomial(over, z)), number.once(number.polynomial(under, z))
+    return r * number.once(number.polynomial(over, z)), number.once(number.polynomial(under, z))  # a product that each sum takes in
 
 
 def _log(number: _Numbers, x: Any) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from tvm_xpiler.core.accurate import install
+from tvm_xpiler.core.accurate import accurate
 from tvm_xpiler.core.errors import EmitError
 from tvm_xpiler.core.kernels import Problem
 from tvm_xpiler.core.machines import host_machine
 from tvm_xpiler.core.targets import TargetSpec
-from tvm_xpiler.core.tir import PrimFunc, Target, compile_module, host_target
+from tvm_xpiler.core.tir import IRModule, PrimFunc, Target, compile_module, host_target
 from tvm_xpiler.emit.c_source import c_text
 from tvm_xpiler.emit.emitted import Emitted, scheduled_by
 from tvm_xpiler.emit.intrinsics import IntrinsicsPrinter
@@ -42,9 +42,8 @@ def emit_llvm(func: PrimFunc, problem: Problem, spec: TargetSpec = HOST, plan: P
     """
     plan = rules_plan(apart(func), spec.machine) if plan is None else plan
     scheduled = scheduled_by(plan, func)
-    install()
     try:
-        built = compile_module(scheduled, target=llvm_target(spec))
+        built = compile_module(IRModule({"main": accurate(scheduled["main"])}), target=llvm_target(spec))
     except (RuntimeError, ValueError, TypeError) as error:
         raise EmitError("XP401", f"LLVM code generation failed: {str(error).strip().splitlines()[-1]}") from None
     text = c_text(scheduled, problem, IntrinsicsPrinter(spec.intrinsics, "avx512f" in spec.machine.features))
