@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lift.lifted import Lifted
+from tvm_xpiler.core.expressions import walk
 from tvm_xpiler.core.rebuild import Apart, Rebuild
 from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import tirx
@@ -21,8 +22,8 @@ _LIMITS = np.finfo(np.float32)
 def in_single(lifted: Lifted) -> Lifted:
     """Return a kernel that computes in float32 what it computed in float64, with the parameters that it had.
 
-    As it was where it has no normal form or no doubles, a tensor holds doubles, bits of doubles are looked at, or a literal is no normal
-    float32.
+    As it was where it has no normal form or no doubles, a tensor holds doubles, an address is computed in them, their bits are looked at,
+    or a literal is no normal float32.
     """
     func = lifted.func
     if lifted.grade != "A" or _WIDE not in func.script() or any(str(p.ty.dtype) == _WIDE for p in func.params if tirx.is_buffer_var(p)):
@@ -63,6 +64,8 @@ class _Single(Rebuild):
         if kind == "Cast":
             value = self.expr([node.value])
             return _as(value, _SINGLE if str(node.ty) == _WIDE else str(node.ty))
+        if kind == "TensorLoad" and any(str(e.ty) == _WIDE for index in node.indices for e in walk(index)):
+            raise Apart("an address is computed in doubles, which count further than floats")
         if kind == "Call":
             if "reinterpret" in str(node.op) and any(str(e.ty) == _WIDE for e in (node, *node.args)):
                 raise Apart("bits of doubles are looked at")

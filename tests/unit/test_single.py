@@ -23,6 +23,7 @@ void mean(const float* x, float* y, int n, double scale) {
 KEPT = {
     "its memory holds doubles": "void f(const double* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 0.1 * x[i]; }",
     "a literal is beyond float": "void f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 1e-300 + x[i] * 1.5; }",
+    "an address is one": "void f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 0.1 * x[(int)(i * 0.3)]; }",
     "there are none": "void f(const float* x, float* y, int n) { for (int i = 0; i < n; i++) y[i] = 0.1f * x[i]; }",
 }
 

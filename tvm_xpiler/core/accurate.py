@@ -1,7 +1,8 @@
 """Functions of floats for LLVM, in forms that vectorize and round a few times.
 
 TVM subtracts two numbers near 1 for tanh of a small argument, which leaves little of it; for exp, erf and log LLVM calls the C library once for
-each lane of a vector, which takes five to ten times as long. Bounds stand first in ``min`` and ``max``: so what is not a number stays it, which lowering to a comparison loses otherwise.
+each lane of a vector, which takes five to ten times as long. Bounds stand first in ``min`` and ``max``, where LLVM compares and selects: so
+what is not a number stays it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,7 @@ _EXP_P = (1.26177193074810590878e-4, 3.02994407707441961300e-2, 9.99999999999999
 _EXP_Q = (3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000005e0)
 _LOG2 = (6.93145751953125e-1, 1.42860682030941723212e-6)
 _LOG2_E = 1.44269504088896341
-_NORMAL = {
-    "float32": (-86.0, 88.72284),
-    "float64": (-707.0, 709.7827128933841),
-}  # beyond, exp as C computes it rounds to zero beside 1, or is infinite
+_BESIDE_ONE = {"float32": (-86.0, 88.72284), "float64": (-707.0, 709.7827128933841)}  # beyond, exp is nothing beside 1, or infinite
 _RANGE = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}  # beyond, the result is zero or infinite
 
 # N. Juffa, "Efficient implementation of erff": a polynomial in x * x, and 1 - exp of one in |x| farther out; errors under one unit in the last place.
@@ -86,8 +84,8 @@ def accurate(func: PrimFunc) -> PrimFunc:
         return e if exponent is None else e.a * tirx.sigmoid(_negative(exponent))
 
     def added(e: Any) -> Any:
-        x = _beside_one(e, "tanh")
-        return e if x is None else tirx.sigmoid(x + x) * tirx.const(2.0, str(e.ty))
+        x, two = _beside_one(e, "tanh"), tirx.const(2.0, str(e.ty))
+        return e if x is None else two * tirx.sigmoid(two * x)
 
     return tvm_ffi.structural_map(tvm_ffi.structural_map(func, (tirx.Div, divided)), (tirx.Add, added))
 
@@ -101,21 +99,18 @@ def _install() -> None:
 
 def _beside_one(e: Any, name: str) -> Any:
     """Return the argument of a function that one is added to; None for anything else."""
-    if type(e).__name__ == "Add":
-        for one, call in ((e.a, e.b), (e.b, e.a)):
-            if (
-                type(one).__name__ == "FloatImm"
-                and float(one.value) == 1.0
-                and type(call).__name__ == "Call"
-                and call.op.name == f"tirx.{name}"
-            ):
-                return call.args[0]
-    return None
+    if type(e).__name__ != "Add":
+        return None
+    calls = [call for one, call in ((e.a, e.b), (e.b, e.a)) if _is_constant(one, 1.0) and type(call).__name__ == "Call"]
+    return next((call.args[0] for call in calls if getattr(call.op, "name", "") == f"tirx.{name}"), None)
+
+
+def _is_constant(e: Any, value: float) -> bool:
+    return type(e).__name__ == "FloatImm" and float(e.value) == value
 
 
 def _negative(e: Any) -> Any:
-    zero = type(e).__name__ == "Sub" and type(e.a).__name__ == "FloatImm" and float(e.a.value) == 0.0
-    return e.b if zero else tirx.const(0.0, str(e.ty)) - e
+    return e.b if type(e).__name__ == "Sub" and _is_constant(e.a, 0.0) else tirx.const(0.0, str(e.ty)) - e
 
 
 def _lowered(computed: Callable[[_Numbers, Any], Any], call: Any) -> Any:
@@ -176,7 +171,7 @@ def _tanh(number: _Numbers, x: Any) -> Any:
 
 
 def _sigmoid(number: _Numbers, x: Any) -> Any:
-    low, high = _NORMAL[number.element]
+    low, high = _BESIDE_ONE[number.element]
     minus = number.once(tirx.min(number(high), tirx.max(number(low), number(0.0) - x)))
     n, shifted = _powers(number, minus)
     p, q = _quotient(number, minus, n)
