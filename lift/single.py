@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from lift.lifted import Lifted
-from tvm_xpiler.core.expressions import walk
+from tvm_xpiler.core.expressions import loads, walk
 from tvm_xpiler.core.rebuild import Apart, Rebuild
 from tvm_xpiler.core.symbols import scalar_parameters
 from tvm_xpiler.core.tir import tirx
 
 _WIDE, _SINGLE = "float64", "float32"
+_COMPARISONS = {"EQ", "NE", "LT", "LE", "GT", "GE"}
 _LIMITS = np.finfo(np.float32)
 
 
 def in_single(lifted: Lifted) -> Lifted:
     """Return a kernel that computes in float32 what it computed in float64, with the parameters that it had.
 
-    As it was where it has no normal form or no doubles, a tensor holds doubles, an address is computed in them, their bits are looked at,
-    or a literal is no normal float32.
+    As it was where it has no normal form or no doubles, a tensor holds doubles, places are decided by them (addresses, comparisons of no
+    data), their bits are looked at, or a literal is no normal float32.
     """
     func = lifted.func
     if lifted.grade != "A" or _WIDE not in func.script() or any(str(p.ty.dtype) == _WIDE for p in func.params if tirx.is_buffer_var(p)):
@@ -66,6 +67,8 @@ class _Single(Rebuild):
             return _as(value, _SINGLE if str(node.ty) == _WIDE else str(node.ty))
         if kind == "TensorLoad" and any(str(e.ty) == _WIDE for index in node.indices for e in walk(index)):
             raise Apart("an address is computed in doubles, which count further than floats")
+        if kind in _COMPARISONS and str(node.a.ty) == _WIDE and not loads(node):
+            raise Apart("where something happens is decided in doubles")
         if kind == "Call":
             if "reinterpret" in str(node.op) and any(str(e.ty) == _WIDE for e in (node, *node.args)):
                 raise Apart("bits of doubles are looked at")

@@ -137,9 +137,7 @@ def translate(
         examination = session.timed("examine", lambda: examine(session.oracle, problem, options.seed, NATIVE_SECONDS))
         refuse_wrong_source(source, examination)
     if lifted.single and not all(t.ok for t in found.targets.values()):
-        exact = translate(source, targets, platform, replace(options, single=False), on_stage)
-        note = "doubles stay doubles: computed as floats, the result was not verified"
-        return replace(exact, lifted=replace(exact.lifted, assumed=(*exact.lifted.assumed, note)))
+        return in_doubles(translate(source, targets, platform, replace(options, single=False), on_stage))
     if not found.ok and lifted.grade == "A":
         # A normal form that does not compute what the source computes is a defect of ours; the imperative form may still be right.
         again = [spec for spec in specs if not found.right(spec.name)]
@@ -160,6 +158,12 @@ def translate(
             },
         )
     return Translation(source, problem, examination, lifted, found.targets, session.seconds, found.refused)
+
+
+def in_doubles(exact: Translation) -> Translation:
+    """Say of a translation that it stands where one with floats in place of doubles was not verified."""
+    note = "doubles stay doubles: computed as floats, the result was not verified"
+    return replace(exact, lifted=replace(exact.lifted, assumed=(*exact.lifted.assumed, note)))
 
 
 @dataclass(frozen=True, slots=True)

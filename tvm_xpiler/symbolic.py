@@ -50,7 +50,10 @@ def translate(
         raise EmitError("XP401", "code for bang is made for one size", hint="leave --symbolic out")
     if options.tune:
         raise EmitError("XP401", "a search measures one size", hint="leave --symbolic or --tune out")
-    return Generalizer(source, platform, options, on_stage).translate(specs)
+    found = Generalizer(source, platform, options, on_stage).translate(specs)
+    if found.lifted.single and not all(target.ok for target in found.targets.values()):
+        return pipeline.in_doubles(translate(source, targets, platform, replace(options, single=False), on_stage))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

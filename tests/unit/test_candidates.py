@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from cost_model.features import features
 from tvm_xpiler.autotune.candidates import Candidates, is_costly
 from tvm_xpiler.autotune.odds import Odds
 from tvm_xpiler.autotune.tree import Node
+from tvm_xpiler.core import tir
 from tvm_xpiler.core.machines import gpu_machine
 from tvm_xpiler.core.tir import IRModule, PrimFunc, parsed
 from tvm_xpiler.schedule.limits import broken_limit
@@ -21,20 +23,19 @@ from tvm_xpiler.schedule.space import mutated, places, with_value
 GPU = gpu_machine("sm_80")
 
 
-PRODUCT = """@T.prim_func(s_tir=True)
-def main(A: T.Buffer((256, 256), "float16"), B: T.Buffer((256, 256), "float16"), C: T.Buffer((256, 256), "float32")):
-    for i, j, k in T.grid(256, 256, 256):
-        with T.sblock("C"):
-            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
-            with T.init():
-                C[vi, vj] = T.float32(0.0)
-            C[vi, vj] = C[vi, vj] + T.Cast("float32", A[vi, vk]) * T.Cast("float32", B[vk, vj])
-"""
-
-
 @pytest.fixture(scope="module")
 def product() -> PrimFunc:
-    return parsed(PRODUCT)
+    return parsed(
+        """@T.prim_func(s_tir=True)
+def main(A: T.Buffer((4, 128, 128), "float16"), B: T.Buffer((4, 128, 128), "float16"), C: T.Buffer((4, 128, 128), "float32")):
+    for n, i, ii, j, jj, k in T.grid(4, 8, 16, 8, 16, 128):
+        with T.sblock("C"):
+            vn, vi, vii, vj, vjj, vk = T.axis.remap("SSSSSR", [n, i, ii, j, jj, k])
+            with T.init():
+                C[vn, vi * 16 + vii, vj * 16 + vjj] = T.float32(0.0)
+            C[vn, vi * 16 + vii, vj * 16 + vjj] = C[vn, vi * 16 + vii, vj * 16 + vjj] + T.Cast("float32", A[vn, vi * 16 + vii, vk]) * T.Cast("float32", B[vn, vk, vj * 16 + vjj])
+"""
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +81,30 @@ def test_numbers_that_never_fit_are_drawn_less(product: PrimFunc, tensor_cores: 
     assert 0.2 < odds.of(node, bad) < 0.5
 
 
-def test_plans_for_tensor_cores_speak_of_loops_by_name_or_place() -> None:
+def test_plans_for_tensor_cores_speak_of_loops_by_name_or_place(tensor_cores: Plan) -> None:
     """Where names of loops were not unique, plans held numbered results of ``get_loops``, which break where a number makes one loop more."""
-    text = """@T.prim_func(s_tir=True)
-def main(A: T.Buffer((4, 128, 128), "float16"), B: T.Buffer((4, 128, 128), "float16"), C: T.Buffer((4, 128, 128), "float32")):
-    for n, i, ii, j, jj, k in T.grid(4, 8, 16, 8, 16, 128):
-        with T.sblock("C"):
-            vn, vi, vii, vj, vjj, vk = T.axis.remap("SSSSSR", [n, i, ii, j, jj, k])
-            with T.init():
-                C[vn, vi * 16 + vii, vj * 16 + vjj] = T.float32(0.0)
-            C[vn, vi * 16 + vii, vj * 16 + vjj] = C[vn, vi * 16 + vii, vj * 16 + vjj] + T.Cast("float32", A[vn, vi * 16 + vii, vk]) * T.Cast("float32", B[vn, vk, vj * 16 + vjj])
-"""
-    plan = rules_plan(parsed(text), GPU)
-    assert is_costly(plan)
-    assert not any(step.op == "get_loops" for step in plan.steps)
-    assert "C_o = blockize(" in str(plan)
-    assert "[-2]" in str(plan)
+    assert not any(step.op == "get_loops" for step in tensor_cores.steps)
+    assert "C_o = blockize(" in str(tensor_cores)
+    assert "[-2]" in str(tensor_cores)
+
+
+def test_threads_take_turns_to_hold_tvm_back_from_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that began inside of another and ended after it would have left TVM without its compiler."""
+    table = {"tvm_callback_cuda_compile": "compiler"}
+    monkeypatch.setattr(tir, "global_function", table.__getitem__)
+    monkeypatch.setattr(tir, "register_global_function", table.__setitem__)
+    inside, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with tir.source_only():
+            inside.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=other)
+    with tir.source_only():
+        thread.start()
+        assert not inside.wait(0.3)
+    done.set()
+    thread.join()
+    assert inside.is_set()
+    assert table == {"tvm_callback_cuda_compile": "compiler"}

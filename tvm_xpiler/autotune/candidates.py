@@ -17,7 +17,7 @@ from tvm_xpiler.schedule.plan import Plan
 
 Row = npt.NDArray[np.float32]
 Describe = Callable[[IRModule], Row]
-_THREADS = 4  # more are slowed by the rest, which is Python
+_THREADS = 4  # the Python between calls of TVM takes turns
 _SHARE = 4  # plans that are worth a thread
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import isfinite, prod
+from threading import RLock
 from typing import Any
 
 os.environ.setdefault("TVM_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # TVM counts physical cores, which a small machine has one of
@@ -59,6 +60,8 @@ statement_of: Callable[[Schedule, Any], Any] = Schedule.get.__wrapped__
 
 loops_of: Callable[[Schedule, Any], Any] = Schedule.get_loops.__wrapped__
 """``Schedule.get_loops``, likewise."""
+
+_COMPILER = RLock()  # TVM has one, for all threads
 
 REFUSED = (ScheduleError, InternalError)
 """What a primitive raises where it cannot be done: a refusal, or a check inside TVM that fails."""
@@ -319,14 +322,15 @@ def lowered_allocations(module: IRModule) -> list[tuple[str, list[Any]]]:
 
 @contextmanager
 def source_only() -> Iterator[None]:
-    """Let TVM generate CUDA text without compiling it, which it does at once where there is a GPU."""
+    """Let TVM generate CUDA text without compiling it, which it does at once where there is a GPU; one thread after the other."""
     name = "tvm_callback_cuda_compile"
-    kept = global_function(name)
-    register_global_function(name, lambda code, *_: code.encode())
-    try:
-        yield
-    finally:
-        register_global_function(name, kept)
+    with _COMPILER:
+        kept = global_function(name)
+        register_global_function(name, lambda code, *_: code.encode())
+        try:
+            yield
+        finally:
+            register_global_function(name, kept)
 
 
 def global_function(name: str) -> Any:
